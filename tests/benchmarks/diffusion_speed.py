@@ -1,0 +1,132 @@
+# ruff: noqa: T201
+"""How fast and how lean: all lags of 1,000 atoms × 2,000 frames beside the peers, D with its error beside kinisi.
+
+    python tests/benchmarks/diffusion_speed.py [--default]
+
+in an environment that holds the peers (tidynamics, MDAnalysis, kinisi) prints CPU seconds, best of five, and the
+memory beyond the input. `--default` also runs kinisi with all lags and all ions, which takes minutes.
+"""
+
+import resource
+import sys
+import time
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+
+from lampion.analysis.diffusion import diffusion_coefficient
+from lampion.analysis.msd import NO_REFERENCE, mean_squared_displacement
+
+N_ATOMS, N_FRAMES, DT = 1000, 2000, 0.1
+
+
+def walk(n_atoms: int = N_ATOMS) -> np.ndarray:
+    """Return a Brownian walk with vibrations, (n_frames, n_atoms, 3), Å."""
+    rng = np.random.default_rng(1)
+    # In place, so that the peak of memory before the measurement is the input itself.
+    path = np.empty((N_FRAMES, n_atoms, 3))
+    position = np.zeros((n_atoms, 3))
+    for frame in range(N_FRAMES):
+        position += rng.normal(0.0, 0.1, position.shape)
+        path[frame] = position + rng.normal(0.0, 0.15, position.shape)
+    return path
+
+
+def numpy_fft(x: np.ndarray) -> np.ndarray:
+    """The plain FFT formula, all atoms at once."""
+    n = len(x)
+    spectrum = np.fft.rfft(x, 2 * n, axis=0)
+    correlation = np.fft.irfft(spectrum.real**2 + spectrum.imag**2, 2 * n, axis=0)[:n].sum(axis=2)
+    square = (x**2).sum(axis=2)
+    head = np.concatenate([np.zeros((1, x.shape[1])), np.cumsum(square, axis=0)])
+    lags = np.arange(n)
+    sums = head[n - lags] + head[-1] - head[lags] - 2 * correlation
+    return (sums / (n - lags)[:, None]).mean(axis=1)
+
+
+def tidynamics_msd(x: np.ndarray) -> np.ndarray:
+    import tidynamics
+
+    return np.mean([tidynamics.msd(x[:, k]) for k in range(x.shape[1])], axis=0)
+
+
+def mdanalysis_msd(x: np.ndarray) -> np.ndarray:
+    import MDAnalysis
+    from MDAnalysis.analysis.msd import EinsteinMSD
+
+    universe = MDAnalysis.Universe.empty(x.shape[1], trajectory=True)
+    universe.load_new(x.astype(np.float32), order="fac")
+    return EinsteinMSD(universe, fft=True).run().results.timeseries
+
+
+def kinisi_D(x: np.ndarray, sparse: bool) -> tuple[float, float]:
+    """Return D and its standard deviation, cm²/s, from kinisi 2."""
+    import scipp as sc
+    from ase import Atoms
+    from kinisi.analyze import DiffusionAnalyzer
+
+    lags = np.unique(np.geomspace(1, N_FRAMES * 0.7, 100).astype(int)) if sparse else None
+    edge = 1000.0
+    frames = [Atoms("Li" * x.shape[1], frame + edge / 2, cell=[edge] * 3, pbc=True) for frame in x]
+    options = {"dt": sc.array(dims=["time interval"], values=lags * DT, unit=sc.Unit("ps"))} if sparse else {}
+    analyzer = DiffusionAnalyzer.from_ase(
+        frames, specie="Li", time_step=DT * sc.Unit("ps"), step_skip=1 * sc.units.one, progress=False, **options
+    )
+    analyzer.diffusion(start_dt=1.0 * sc.Unit("ps"), progress=False)
+    D = analyzer.D.values
+    return float(np.mean(D)), float(np.std(D))
+
+
+def cpu(work: Callable[[], object], repeats: int = 5) -> tuple[float, object]:
+    """Return the best CPU time of several calls, and the last answer."""
+    best, answer = np.inf, None
+    for _ in range(repeats):
+        start = time.process_time()
+        answer = work()
+        best = min(best, time.process_time() - start)
+    return best, answer
+
+
+def memory(work: Callable[[], object]) -> float:
+    """Return by how much the peak of resident memory rose, MB; right only while it is the highest yet."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    work()
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+def main(default: bool) -> None:
+    """Print the table."""
+    x = walk()
+    small = x[:50, :20].copy()
+    mean_squared_displacement(small)
+    print(f"Lampion's memory beyond the input: MSD {memory(lambda: mean_squared_displacement(x)):.0f} MB", end=", ")
+    times = np.arange(N_FRAMES) * DT
+    print(f"D {memory(lambda: diffusion_coefficient(x, times, reference=NO_REFERENCE)):.0f} MB more")
+    ours, expected = cpu(lambda: mean_squared_displacement(x))
+    print(f"{'MSD, all lags':32}{'CPU s':>9}{'ratio':>8}{'error':>10}")
+    print(f"{'Lampion':32}{ours:9.3f}{1:8.1f}")
+    for name, work in (("numpy FFT", numpy_fft), ("tidynamics", tidynamics_msd), ("MDAnalysis", mdanalysis_msd)):
+        try:
+            taken, msd = cpu(lambda work=work: work(x), 3)
+        except ImportError as missing:
+            print(f"{name:32}  not here: {missing}")
+            continue
+        print(f"{name:32}{taken:9.3f}{taken / ours:8.1f}{np.abs(msd[1:] / expected[1:] - 1).max():10.0e}")
+    ions = x[:, :188]
+    for label, data, sparse in (("188 ions, 100 lags", ions, True), ("1,000 ions, all lags", x, False)):
+        ours, result = cpu(lambda data=data: diffusion_coefficient(data, times, reference=NO_REFERENCE))
+        print(f"{'D, ' + label:32}\n{'Lampion':32}{ours:9.3f}{1:8.1f}  {result.D}")
+        if not sparse and not default:
+            continue
+        try:
+            taken, (D, error) = cpu(lambda data=data, sparse=sparse: kinisi_D(data, sparse), 1)
+        except ImportError as missing:
+            print(f"{'kinisi':32}  not here: {missing}")
+            continue
+        print(f"{'kinisi':32}{taken:9.3f}{taken / ours:8.1f}  {D:.3e} ± {error:.1e}")
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    main("--default" in sys.argv)

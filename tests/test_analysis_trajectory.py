@@ -1,0 +1,129 @@
+import numpy as np
+import pytest
+
+from lampion.analysis import from_trajectory as of
+from lampion.analysis.diffusion import NotDiffusiveError, diffusion_coefficient
+from lampion.analysis.tensor import diffusion_tensor
+from lampion.errors import AnalysisError
+from lampion.trajectory import Trajectory
+
+
+def brownian(rng, n_frames, n_atoms, D=0.5, dt=0.01):
+    return np.cumsum(rng.normal(0.0, np.sqrt(2 * D * dt), (n_frames, n_atoms, 3)), axis=0)
+
+
+def trajectory(positions, species, dt=0.01, edge=12.0, cells=None, **extra) -> Trajectory:
+    f, n = positions.shape[:2]
+    return Trajectory(
+        positions=positions,
+        cells=np.repeat(edge * np.eye(3)[None], f, axis=0) if cells is None else cells,
+        origins=np.zeros((f, 3)),
+        periodic=np.ones(3, dtype=bool),
+        ids=np.arange(1, n + 1),
+        species=np.array(species),
+        steps=np.arange(f),
+        times=5.0 + np.arange(f) * dt,
+        unwrapping="made up",
+        **extra,
+    )
+
+
+def solid_electrolyte(rng, n_frames=2000):
+    ions, frame = brownian(rng, n_frames, 32), rng.normal(0.0, 0.1, (n_frames, 32, 3))
+    shift = -0.2 * ions.mean(axis=1, keepdims=True)
+    return np.concatenate([ions, frame], axis=1) + shift, ["Li"] * 32 + ["S"] * 32
+
+
+def test_the_framework_is_found_and_is_the_reference():
+    x, species = solid_electrolyte(np.random.default_rng(1))
+    result = of.tracer_diffusion(trajectory(x, species), "Li")
+    assert result.reference.kind == "framework"
+    low, high = result.D.interval(0.99)
+    assert low < 0.5e-4 < high
+    liquid = of.tracer_diffusion(trajectory(x, species), "Li", framework=None)
+    assert liquid.reference.kind == "centre of mass"
+
+
+def test_a_liquid_has_no_framework():
+    x = brownian(np.random.default_rng(2), 800, 64)
+    result = of.tracer_diffusion(trajectory(x, ["Na", "Cl"] * 32, masses=np.tile([23.0, 35.5], 32)), "Na")
+    assert result.reference.kind == "centre of mass"
+    assert of.phase_of(trajectory(x, ["Na", "Cl"] * 32)).verdict == "liquid"
+
+
+def test_charge_is_transported_by_the_ions_that_move():
+    rng = np.random.default_rng(3)
+    runs = []
+    for _ in range(10):
+        x, species = solid_electrolyte(rng, 600)
+        runs.append(trajectory(x, species))
+    result = of.charge_transport(runs, 600.0, charges={"Li": 1, "S": -1}, mobile="Li")
+    assert result.tracer.reference.kind == "framework"
+    assert result.conductivity.n_samples == 10
+    low, high = result.haven.interval(0.99)
+    assert low < 1 < high
+    with pytest.raises(AnalysisError, match="no charges"):
+        of.charge_transport(runs, 600.0)
+
+
+def test_a_cell_that_changes_is_flagged():
+    x = brownian(np.random.default_rng(4), 500, 32)
+    cells = 12.0 * np.eye(3) * (1 + 0.01 * np.sin(np.arange(500))[:, None, None])
+    assert any(
+        "constant volume" in flag for flag in of.tracer_diffusion(trajectory(x, ["Li"] * 32, cells=cells), "Li").flags
+    )
+    assert not of.tracer_diffusion(trajectory(x, ["Li"] * 32), "Li").flags
+
+
+def test_a_crystal_is_refused_with_its_flags():
+    x = np.random.default_rng(5).normal(0.0, 0.1, (500, 32, 3))
+    with pytest.raises(NotDiffusiveError, match="not as t"):
+        of.tracer_diffusion(trajectory(x, ["Li"] * 32), "Li")
+
+
+def test_trajectories_of_other_atoms_or_times_are_refused():
+    rng = np.random.default_rng(6)
+    a = trajectory(brownian(rng, 400, 8), ["Li"] * 8)
+    with pytest.raises(AnalysisError, match="other atoms"):
+        of.tracer_diffusion([a, trajectory(brownian(rng, 400, 8), ["Na"] * 8)], "Li")
+    with pytest.raises(AnalysisError, match="other times"):
+        of.tracer_diffusion([a, trajectory(brownian(rng, 400, 8), ["Li"] * 8, dt=0.02)], "Li")
+    with pytest.raises(AnalysisError, match="no Na, only Li"):
+        of.tracer_diffusion(a, "Na")
+
+
+def test_pair_functions_of_a_trajectory():
+    x, species = solid_electrolyte(np.random.default_rng(7), 64)
+    run = trajectory(x, species)
+    assert of.pair_distribution(run, "Li", "S").g.shape == (120,)
+    found = of.van_hove_functions(run, "Li", r_max=5.0)
+    assert found.self_part.shape == found.distinct_part.shape
+    assert of.non_gaussian(run, "Li").alpha2[0] == pytest.approx(0, abs=0.2)
+
+
+def test_the_tensor_is_that_of_anisotropic_motion_and_turns_with_the_frame():
+    rng = np.random.default_rng(8)
+    true = np.diag([1.0, 0.5, 0.1])
+    x = np.cumsum(rng.normal(size=(3000, 64, 3)) * np.sqrt(2 * np.diag(true) * 0.01), axis=0)
+    rotation = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    t = np.arange(3000) * 0.01
+    plain = diffusion_tensor(x, t, window=(0.02, 1.0))
+    turned = diffusion_tensor(x, t, window=(0.02, 1.0), rotation=rotation)
+    assert pytest.approx(rotation @ plain.D @ rotation.T, rel=1e-9) == turned.D
+    assert turned.principal == pytest.approx(plain.principal, rel=1e-9)
+    assert plain.anisotropic
+    assert np.abs(plain.D - true * 1e-4 * 63 / 64).max() < 5 * plain.error.max()
+    assert np.abs(plain.axes) == pytest.approx(np.eye(3), abs=0.1)
+
+
+def test_the_tensors_trace_is_the_diffusion_coefficient():
+    rng = np.random.default_rng(9)
+    x, t = brownian(rng, 2000, 32), np.arange(2000) * 0.01
+    window = (0.05, 1.0)
+    scalar = diffusion_coefficient(x, t, window=window).D
+    tensor = diffusion_tensor(x, t, window=window)
+    assert tensor.isotropic.value == pytest.approx(scalar.value, rel=1e-9)
+    assert tensor.isotropic.standard_error == pytest.approx(scalar.standard_error, rel=1e-9)
+    assert not tensor.anisotropic
+    with pytest.raises(AnalysisError, match="orthogonal"):
+        diffusion_tensor(x, t, window=window, rotation=2 * np.eye(3))

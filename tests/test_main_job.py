@@ -1,0 +1,483 @@
+"""From one study file to a diffusion coefficient: run, killed, moved, repeated, reported."""
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import ase.build
+import ase.io
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+import lampion
+from lampion import run
+from lampion.cli import app
+from lampion.errors import LampionError, RunError
+from lampion.report import write_report
+from lampion.study import collect, execute, plan
+from lampion.study.work import driving
+
+STUDY = """
+structure:
+  crystal: {lattice: fcc, formula: Ar, a: 5.78}
+  supercell: [3, 3, 3]
+potential:
+  style: lj
+  pairs: {Ar-Ar: [0.0103408, 3.4]}
+  cutoff: 7.5
+protocol:
+  name: diffusion
+  phase: liquid
+  coupling: fixed
+  temperature: 110
+  melt: {temperature: 300, time: 1}
+  equilibrate: 1
+  sample: 12
+  timestep: 0.004
+  dump_every: 0.08
+sweep:
+  grid: {protocol.temperature: [110, 140]}
+seed: 5
+"""
+
+
+HEX = "[0-9a-f][0-9a-f]"
+"""Folders of runs, not those that are still being made and vanish."""
+
+
+def study_in(folder: Path, text: str = STUDY) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "study.yaml"
+    path.write_text(text)
+    return path
+
+
+def run_study(path: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from lampion.cli import main; main()", "run", str(path), *more]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+def keys(path: Path) -> list[str]:
+    return [job.key for job in plan(path).jobs]
+
+
+def results(path: Path) -> tuple[bytes, ...]:
+    folder = path.parent / "results"
+    return tuple(
+        (folder / name).read_bytes() for name in ("runs.csv", "runs.parquet", "points.csv", "points.parquet")
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a study that ran once, uninterrupted; tests copy it before they change anything."""
+    path = study_in(tmp_path_factory.mktemp("uninterrupted"))
+    done = run_study(path)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+def copy_of(finished: Path, tmp_path: Path) -> Path:
+    shutil.copytree(finished.parent, tmp_path / "copy")
+    return tmp_path / "copy" / finished.name
+
+
+def attempts(path: Path) -> list[str]:
+    return sorted(str(p.relative_to(path.parent)) for p in path.parent.glob("runs/*/*/attempts/*"))
+
+
+def test_a_study_ends_in_tables_pictures_and_a_page(finished: Path) -> None:
+    folder = finished.parent / "results"
+    runs = pd.read_csv(folder / "runs.csv")
+    assert list(runs["state"]) == ["done", "done"]
+    assert (runs["D Ar error (cm²/s)"] > 0).all()
+    assert (runs["D Ar (cm²/s)"].between(1e-5, 1e-4)).all()
+    for quantity in ("T", "P", "volume", "energy drift", "closest distance", "D Ar window start"):
+        assert any(re.fullmatch(rf"{quantity} \(.+\)", column) for column in runs.columns), quantity
+    again = pd.read_parquet(folder / "runs.parquet")
+    assert list(again.columns) == list(runs.columns)
+    assert pq.read_schema(folder / "runs.parquet").metadata[b"format"] == b"1"
+    for name in ("msd_Ar.png", "msd_Ar.svg", "arrhenius_Ar.png"):
+        assert (folder / name).stat().st_size > 1000
+    page = (folder / "report.html").read_text()
+    assert "Arrhenius for Ar" in page
+    assert "stable_" in page
+    assert not re.search(r"(src|href)=\"(?!data:|#)", page), "the page must stand alone"
+
+
+def test_a_second_run_does_no_lammps_work_and_changes_no_table(finished: Path, tmp_path: Path) -> None:
+    path = copy_of(finished, tmp_path)
+    before = attempts(path), results(path)
+    done = run_study(path)
+    assert done.returncode == 0
+    assert "are done already" in done.stderr
+    assert (attempts(path), results(path)) == before
+
+
+# Each line makes the driver die, as by kill -9, where it does a thing for the second time.
+DEATHS = {
+    "rendering": "dying(lampion.deck, 'write', after=True)",
+    "preparing": "dying(lampion.run.folder, '_rename')",
+    "launching": "dying(lampion.run.folder, 'new_attempt', after=True)",
+    "judging": "dying(sys.modules['lampion.run.launch'], 'judge')",
+    "publishing": "dying(lampion.run.folder, '_link')",
+    "published": "dying(lampion.run.folder, '_sync_folder', after=True, times=4)",
+    "collecting": "dying(sys.modules['lampion.study.collect'], '_replace')",
+}
+
+
+@pytest.mark.parametrize("moment", DEATHS)
+def test_a_study_killed_anywhere_ends_in_the_same_table(finished: Path, tmp_path: Path, moment: str) -> None:
+    path = study_in(tmp_path)
+    script = textwrap.dedent(f"""
+        import itertools, os, signal, sys
+        import lampion.cli, lampion.deck, lampion.run.folder, lampion.run.launch, lampion.study.collect
+        def dying(module, name, after=False, times=2):
+            real, calls = getattr(module, name), itertools.count(1)
+            def wrapped(*args, **kwargs):
+                number = next(calls)  # two runs publish at a time: each call has its own number
+                if number == times and not after:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                result = real(*args, **kwargs)
+                if number == times:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return result
+            setattr(module, name, wrapped)
+        {DEATHS[moment]}
+        sys.argv = ["lampion", "run", {str(path)!r}]
+        lampion.cli.main()
+    """)
+    killed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert run_study(path).returncode == 0
+    assert results(path) == results(finished)
+
+
+def test_a_study_killed_while_lammps_runs_ends_in_the_same_table(finished: Path, tmp_path: Path) -> None:
+    path = study_in(tmp_path)
+    command = [sys.executable, "-c", "from lampion.cli import main; main()", "run", str(path)]
+    driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while driver.poll() is None and not list(path.parent.glob(f"runs/{HEX}/*/attempts/1/trajectory.dump")):
+        pass
+    driver.kill()
+    driver.wait()
+    assert run_study(path).returncode == 0
+    assert results(path) == results(finished)
+
+
+def test_ctrl_c_leaves_a_study_that_resumes(finished: Path, tmp_path: Path) -> None:
+    path = study_in(tmp_path)
+    command = [sys.executable, "-c", "from lampion.cli import main; main()", "run", str(path)]
+    driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while driver.poll() is None and not list(path.parent.glob(f"runs/{HEX}/*/attempts/1/log.lammps")):
+        pass
+    driver.send_signal(signal.SIGINT)
+    _, said = driver.communicate(timeout=60)
+    assert driver.returncode == 130
+    assert "goes on from here" in said
+    assert "Traceback" not in said
+    assert run_study(path).returncode == 0
+    assert results(path) == results(finished)
+
+
+def test_nothing_done_is_rerun_for_what_changes_no_physics(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = copy_of(finished, tmp_path)
+    before = keys(finished)
+    assert keys(path) == before, "a moved folder"
+    monkeypatch.setattr(lampion, "__version__", "99.0")
+    monkeypatch.setattr("lampion.study.work.__version__", "99.0")
+    assert keys(path) == before, "a new release"
+    path.write_text(
+        STUDY + "engine: {ranks: 2, threads: 1, parallel: 1}\ntitle: renamed\nanalysis: {hop_length: 3}\n"
+    )
+    assert keys(path) == before, "another number of ranks, another title, another analysis"
+    path.write_text(STUDY.replace("[110, 140]", "[90, 140, 110]"))
+    assert keys(path)[1:] == before[::-1], "an added value, in another order"
+    path.write_text(STUDY.replace("seed: 5", "seed: 5\n").replace("grid:", "replicas: 2\n  grid:"))
+    assert keys(path)[::2] == before, "a replica more"
+    path.write_text(STUDY.replace("cutoff: 7.5", "cutoff: 7.6"))
+    assert not set(keys(path)) & set(before), "other physics"
+
+
+def test_a_changed_input_never_reuses_an_old_result(tmp_path: Path) -> None:
+    lammps = plan(study_in(tmp_path / "x")).lammps
+    assert lammps.potentials is not None
+    potential = tmp_path / "mine.sw"
+    potential.write_text((lammps.potentials / "Si.sw").read_text())
+    path = study_in(
+        tmp_path,
+        "structure: {crystal: {lattice: diamond, formula: Si, a: 5.43}}\n"
+        "potential: {style: sw, file: ./mine.sw}\nprotocol: {name: static}\nseed: 1\n",
+    )
+    assert run_study(path).returncode == 0
+    first = pd.read_csv(tmp_path / "results/runs.csv")["energy (eV)"][0]
+    potential.write_text(potential.read_text().replace("2.1683", "2.2683"))
+    assert run_study(path).returncode == 0
+    assert pd.read_csv(tmp_path / "results/runs.csv")["energy (eV)"][0] == pytest.approx(first * 2.2683 / 2.1683)
+
+
+def test_two_drivers_do_not_work_on_one_study(tmp_path: Path) -> None:
+    path = study_in(tmp_path)
+    with driving(path):
+        second = run_study(path)
+    assert second.returncode == 2
+    assert second.stderr.strip().endswith("another lampion works on this study; wait for it or stop it")
+
+
+def test_another_lammps_or_seed_is_refused_until_the_user_wants_it(finished: Path, tmp_path: Path) -> None:
+    path = copy_of(finished, tmp_path)
+    path.write_text(STUDY.replace("seed: 5", "seed: 6"))
+    with pytest.raises(
+        LampionError, match=r"study\.lock\.json: this study began with seed 5, and now says 6.*--relock"
+    ):
+        plan(path)
+    assert not {job.key for job in plan(path, relock=True).jobs} & set(keys(finished))
+
+
+def test_a_run_on_two_ranks_is_checked_and_gives_the_same_start(finished: Path, tmp_path: Path) -> None:
+    path = study_in(tmp_path, STUDY + "engine: {ranks: 2}\n")
+    done = run_study(path)
+    assert done.returncode == 0, done.stderr
+    log = next(path.parent.glob("runs/*/*/attempts/1/log.lammps")).read_text()
+    assert "on 2 procs" in log
+    mine, one_rank = (pd.read_csv(p.parent / "results/runs.csv") for p in (path, finished))
+    # Chaos takes the trajectories apart; what is measured must agree within errors.
+    error = (mine["D Ar error (cm²/s)"] ** 2 + one_rank["D Ar error (cm²/s)"] ** 2) ** 0.5
+    assert ((mine["D Ar (cm²/s)"] - one_rank["D Ar (cm²/s)"]).abs() < 5 * error).all()
+
+
+def test_a_run_that_fails_says_why_and_the_rest_goes_on(tmp_path: Path) -> None:
+    text = STUDY.replace("protocol.temperature: [110, 140]", "protocol.timestep: [0.02, 0.004]").replace(
+        "temperature: 300, time: 1", "temperature: 20000, time: 1"
+    )
+    path = study_in(tmp_path, text)
+    done = run_study(path)
+    runs = pd.read_csv(tmp_path / "results/runs.csv")
+    assert done.returncode == (1 if runs["state"].str.startswith("failed").any() else 0)
+    bad = runs.iloc[0]
+    assert bad["state"].startswith("failed") or isinstance(bad["flags"], str), (
+        "20,000 K at 20 fs must not pass as good"
+    )
+    assert "Traceback" not in done.stderr
+    assert list(path.parent.glob("runs/*/*/attempts/1/output.txt"))
+
+
+def test_a_liquid_that_is_solid_is_flagged_and_left_out(tmp_path: Path) -> None:
+    text = STUDY.replace("a: 5.78", "a: 5.3").replace("  melt: {temperature: 300, time: 1}\n", "")
+    path = study_in(tmp_path, text.replace("[110, 140]", "[20, 30]"))
+    assert run_study(path).returncode == 0
+    runs = pd.read_csv(tmp_path / "results/runs.csv")
+    assert runs["flags"].str.contains("Ar is solid").all()
+    assert runs["flags"].str.contains("melt it hotter").all()
+    points = pd.read_csv(tmp_path / "results/points.csv")
+    assert list(points["flagged"]) == [1, 1]
+    assert "D Ar (cm²/s)" not in points or points["D Ar (cm²/s)"].isna().all()
+    assert not (tmp_path / "results/arrhenius_Ar.png").exists()
+
+
+def test_a_run_that_evaporated_without_not_a_number_is_flagged(tmp_path: Path) -> None:
+    text = STUDY.replace("  coupling: fixed\n", "").replace("[110, 140]", "[300, 400]")
+    path = study_in(tmp_path, text)
+    assert run_study(path).returncode == 0
+    runs = pd.read_csv(tmp_path / "results/runs.csv")
+    assert runs["flags"].str.contains("evaporated or blew up").all()
+
+
+def test_a_stale_log_is_not_collected(finished: Path, tmp_path: Path) -> None:
+    path = copy_of(finished, tmp_path)
+    one, two = sorted(path.parent.glob("runs/*/*/attempts/1/log.lammps"))
+    one.write_bytes(two.read_bytes())
+    with pytest.raises(RunError, match="is not the"):
+        collect(plan(path))
+
+
+def test_a_dump_that_is_wrapped_is_refused(finished: Path, tmp_path: Path) -> None:
+    path = copy_of(finished, tmp_path)
+    dump = next(path.parent.glob("runs/*/*/attempts/1/trajectory.dump"))
+    text = dump.read_text()
+    wrapped = text.replace("element xu yu zu", "element x  y  z ")
+    assert wrapped != text
+    assert len(wrapped) == len(text)
+    dump.write_text(wrapped)
+    with pytest.raises(LampionError, match="image"):
+        collect(plan(path))
+
+
+def test_the_page_escapes_what_the_study_says(finished: Path, tmp_path: Path) -> None:
+    path = copy_of(finished, tmp_path)
+    path.write_text(STUDY + "title: <script>alert(1)</script> <b>bold</b>\n# <img src=x onerror=alert(1)>\n")
+    page = write_report(collect(plan(path))).page.read_text()
+    assert "<script" not in page
+    assert "<img src=x" not in page
+    assert "<b>bold" not in page
+
+
+def test_render_writes_decks_that_are_never_overwritten(tmp_path: Path) -> None:
+    path = study_in(tmp_path)
+    out = tmp_path / "decks"
+    runner = CliRunner()
+    done = runner.invoke(app, ["render", str(path), "-o", str(out)])
+    assert done.exit_code == 0
+    assert sorted(p.name for p in out.iterdir()) == ["0001", "0002"]
+    assert (out / "0001/in.lammps").read_text().startswith("#")
+    with pytest.raises(LampionError, match="exists already"):
+        runner.invoke(app, ["render", str(path), "-o", str(out)], catch_exceptions=False)
+
+
+def test_status_tells_where_every_run_stands(finished: Path, tmp_path: Path) -> None:
+    runner = CliRunner()
+    assert "2 waiting" in runner.invoke(app, ["status", str(study_in(tmp_path))]).output
+    assert "2 done" in runner.invoke(app, ["status", str(finished)]).output
+
+
+def test_progress_is_plain_lines_where_there_is_no_terminal(tmp_path: Path) -> None:
+    said = run_study(study_in(tmp_path)).stderr
+    assert "2 runs to do, 0 done already" in said
+    assert "done (2 of 2)" in said
+    assert "\x1b" not in said
+    assert "\r" not in said
+
+
+def test_progress_tells_steps_and_speed_of_a_running_run(tmp_path: Path) -> None:
+    seen: list[run.Progress] = []
+    planned = plan(study_in(tmp_path, STUDY.replace("sample: 12", "sample: 120")))
+    assert execute(planned, on_progress=lambda _, progress: seen.append(progress))
+    assert seen
+    assert all(0 <= p.step <= p.n_steps for p in seen)
+    assert seen[-1].n_steps == planned.jobs[0].deck.n_steps
+    assert seen[-1].timestep == 0.004
+    assert seen[-1].rate > 0
+
+
+def test_our_own_dump_is_analysed_as_anybodys(finished: Path, tmp_path: Path) -> None:
+    dump = next(finished.parent.glob("runs/*/*/attempts/1/trajectory.dump"))
+    done = CliRunner().invoke(app, ["analyze", "diffusion", str(dump), "-o", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    assert re.search(r"D\(Ar\) = .* cm²/s, 95 % interval", done.output)
+    assert "MSD fitted from" in done.output
+    assert {"diffusion.json", "msd.png", "msd.svg", "msd_Ar.csv"} <= {p.name for p in (tmp_path / "out").iterdir()}
+
+
+def test_doctor_says_what_was_found() -> None:
+    done = CliRunner().invoke(app, ["doctor"])
+    assert done.exit_code == 0, done.output
+    assert "LAMMPS" in done.output
+    missing = CliRunner().invoke(app, ["doctor", "--lmp", "/nowhere/lmp"])
+    assert missing.exit_code == 1
+    assert "/nowhere/lmp" in missing.output
+
+
+def test_a_relaxed_structure_comes_back_in_the_users_frame(tmp_path: Path) -> None:
+    """A left-handed, rotated cell goes into LAMMPS's frame and back with its forces and its stress."""
+    atoms = ase.build.bulk("Si", "diamond", 5.3, cubic=True) * (2, 2, 2)
+    atoms.rattle(0.05, seed=3)
+    atoms.set_cell(atoms.cell * [[1.01], [1.0], [0.99]], scale_atoms=True)
+    turned = atoms.copy()
+    turned.rotate(50, (1, 2, 3), rotate_cell=True)
+    turned.set_cell(turned.cell * [[1], [1], [-1]])
+    atoms.write(tmp_path / "straight.extxyz")
+    turned.write(tmp_path / "turned.extxyz")
+    path = study_in(
+        tmp_path,
+        "structure: {file: straight.extxyz}\npotential: {style: sw, file: Si.sw}\nprotocol: {name: static}\n"
+        "sweep: {grid: {structure.file: [straight.extxyz, turned.extxyz]}}\nseed: 1\n",
+    )
+    assert run_study(path).returncode == 0
+    straight, back = ase.io.read(tmp_path / "results/structures.extxyz", index=":")
+    R = np.linalg.lstsq(atoms.positions, turned.positions, rcond=None)[0]
+    assert np.allclose(back.cell, turned.cell, atol=1e-7)
+    assert np.allclose(back.get_forces(), straight.get_forces() @ R, atol=1e-7)
+    stress = R.T @ straight.get_stress(voigt=False) @ R
+    assert np.allclose(back.get_stress(voigt=False), stress, atol=1e-8)
+    assert np.abs(stress - straight.get_stress(voigt=False)).max() > 1e-4, "the turn must show"
+    runs = pd.read_csv(tmp_path / "results/runs.csv")
+    # extxyz carries eight decimals: 64 atoms with forces of up to 2 eV/Å make up to 1e-6 eV of that.
+    assert runs["energy (eV)"][0] == pytest.approx(runs["energy (eV)"][1], abs=1e-6)
+
+
+def test_studies_are_compared_as_ratios_with_their_errors(finished: Path, tmp_path: Path) -> None:
+    other = study_in(tmp_path / "heavier", STUDY.replace("seed: 5", "seed: 6").replace("0.0103408", "0.0125"))
+    assert run_study(other).returncode == 0
+    runner = CliRunner()
+    done = runner.invoke(app, ["compare", str(finished), str(other), "-o", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    table = pd.read_csv(tmp_path / "out/comparison.csv")
+    names = finished.parent.name, other.parent.name
+    a, b = (table[f"{name} D (cm²/s)"] for name in names)
+    assert np.allclose(table[f"{names[1]} / {names[0]}"], b / a)
+    assert (table[f"{names[1]} / {names[0]} error"] > 0).all()
+    assert (tmp_path / "out/comparison.svg").is_file()
+    with pytest.raises(LampionError, match="at least two studies"):
+        runner.invoke(app, ["compare", str(finished)], catch_exceptions=False)
+
+
+@pytest.mark.physics
+def test_an_ensemble_has_the_target_temperature_and_its_own_current(tmp_path: Path) -> None:
+    """At constant energy from a scaled snapshot: the mean over seeds is the target, and no run is thermostatted."""
+    text = """
+structure: {crystal: {lattice: rocksalt, formula: NaCl, a: 6.4}, supercell: [2, 2, 2]}
+potential:
+  style: born
+  pairs: {Na-Na: [0.263703, 0.317, 2.340, 1.048573, -0.49932], Na-Cl: [0.210963, 0.317, 2.755, 6.990485, -8.67569],
+          Cl-Cl: [0.158222, 0.317, 3.170, 72.401458, -145.42707]}
+  cutoff: 6.0
+  charges: {Na: 1, Cl: -1}
+protocol: {name: ensemble, phase: liquid, temperature: 1300, melt: {temperature: 2500, time: 0.5}, equilibrate: 4,
+           sample: 4, timestep: 0.002, dump_every: 0.02, current_every: 0.004}
+sweep: {replicas: 8}
+analysis: {precision: 0.02, window: [0.3, 1.5]}
+seed: 3
+"""
+    path = study_in(tmp_path, text)
+    done = run_study(path)
+    assert done.returncode == 0, done.stderr
+    runs = pd.read_csv(tmp_path / "results/runs.csv")
+    spread = runs["T (K)"].std(ddof=1) / 8**0.5
+    # The seeds' own scatter is the yardstick: each knows its mean energy from 2 ps only.
+    assert abs(runs["T (K)"].mean() - 1300) < 4 * spread
+    assert spread < 26
+    assert (runs["energy drift (eV/atom/ps)"].abs() < 1e-3).all()
+    points = pd.read_csv(tmp_path / "results/points.csv").iloc[0]
+    assert points["conductivity (mS/cm)"] > 0
+    assert points["D Na independent samples"] == 8
+    assert "runs in all" in done.stdout
+    folder = next(path.parent.glob("runs/*/*/attempts/1"))
+    current = np.loadtxt(folder / "current.dat")
+    record = run.read_json(folder.parents[1] / "run.json")
+    masses = np.array(record["masses"])
+    assert np.abs((current[:, 1:].reshape(-1, 2, 3) * masses[:, None]).sum(axis=1)).max() < 1e-4, (
+        "no net momentum: the file holds ten digits"
+    )
+
+
+@pytest.mark.parametrize("form", ["binary", "zst"])
+def test_every_dump_format_gives_the_same_kind_of_result(tmp_path: Path, form: str) -> None:
+    if form == "zst" and shutil.which("zstd") is None:
+        pytest.fail("this test needs the program zstd, through which LAMMPS compresses")
+    path = study_in(tmp_path, STUDY.replace("  dump_every", f"  dump_format: {form}\n  dump_every"))
+    assert run_study(path).returncode == 0
+    runs = pd.read_csv(tmp_path / "results/runs.csv")
+    assert (runs["D Ar (cm²/s)"].between(1e-5, 1e-4)).all()
+    name = {"binary": "trajectory.bin", "zst": "trajectory.dump.zst"}[form]
+    assert len(list(path.parent.glob(f"runs/{HEX}/*/attempts/1/{name}"))) == 2
+
+
+def test_a_run_too_short_for_a_mean_is_still_reported(tmp_path: Path) -> None:
+    path = study_in(
+        tmp_path,
+        "structure: {crystal: {lattice: diamond, formula: Si, a: 5.43}}\npotential: {style: sw, file: Si.sw}\n"
+        "protocol: {name: md, stages: [{ensemble: nvt, temperature: 300, time: 0.02}], thermo_every: 0.01}\n"
+        "seed: 1\n",
+    )
+    done = run_study(path)
+    assert done.returncode == 0, done.stderr
+    assert list(pd.read_csv(tmp_path / "results/runs.csv")["state"]) == ["done"]

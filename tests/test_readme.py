@@ -1,0 +1,107 @@
+"""What the README says is so: its studies are valid, its commands exist, its numbers are committed results'."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.main import get_command
+
+from lampion.analysis.statistics import Estimate
+from lampion.cli import app
+from lampion.study import expand, read_document
+
+ROOT = Path(__file__).parents[1]
+BENCHMARKS = ROOT / "tests/benchmarks"
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(kind: str) -> list[str]:
+    return re.findall(rf"^```{kind}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+def shown(row: "pd.Series[float]", name: str, unit: str) -> str:
+    estimate = Estimate(
+        value=row[f"{name} ({unit})"], standard_error=row[f"{name} error ({unit})"], unit="", n_samples=2
+    )
+    return str(estimate)
+
+
+def quickstart_table() -> str:
+    """Return the table of the quickstart's committed results, as the README must show it."""
+    lines = [
+        "| T (K) | D (cm²/s) | viscosity (mPa·s) | D, infinite cell (cm²/s) |",
+        "|---|---|---|---|",
+    ]
+    for _, row in pd.read_csv(ROOT / "examples/liquid_lithium/points.csv").iterrows():
+        cells = [
+            f"{row['protocol.temperature']:g}",
+            shown(row, "D Li", "cm²/s"),
+            shown(row, "viscosity", "mPa·s"),
+            shown(row, "D Li infinite cell", "cm²/s"),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def reading_table() -> str:
+    """Return what the benchmark of reading dumps measured."""
+    record = json.loads((BENCHMARKS / "dump_reading.json").read_text())
+    lines = ["| reader | CPU s | times Lampion |", "|---|---|---|"]
+    for name, seconds in record["text, CPU s"].items():
+        lines.append(f"| {name} | {seconds} | {record['text, times Lampion'][name]} |")
+    return "\n".join(lines)
+
+
+def calibration_table() -> str:
+    """Return what the Monte Carlo with known D measured."""
+    record = json.loads((BENCHMARKS / "diffusion_calibration.json").read_text())
+    lines = [
+        "| motion | estimator | true scatter (%) | stated error (%) | truth within 68.3 % (%) | within 95.4 % (%) |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in record["rows"]:
+        numbers = [f"{100 * row[name]:.1f}" for name in ("scatter", "stated", "in 1σ", "in 2σ")]
+        lines.append(f"| {row['model']} | {row['estimator']} | " + " | ".join(numbers) + " |")
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [("quickstart", quickstart_table), ("reading", reading_table), ("calibration", calibration_table)],
+)
+def test_a_table_of_the_readme_is_made_from_committed_results(name: str, table: Callable[[], str]) -> None:
+    inside = re.search(rf"<!-- {name} table -->\n\n(.*?)\n\n<!-- end", README, re.DOTALL)
+    assert inside is not None
+    assert inside.group(1) == table()
+
+
+def test_every_picture_and_link_of_the_readme_is_there() -> None:
+    for target in re.findall(r"\]\(((?!http)[^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_the_readmes_study_is_valid(tmp_path: Path) -> None:
+    study = next(block for block in blocks("yaml") if block.startswith("title:"))
+    (tmp_path / "study.yaml").write_text(study)
+    assert len(expand(read_document(tmp_path / "study.yaml"))) == 6
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*/study.yaml")), ids=lambda p: p.parent.name)
+def test_every_example_is_a_valid_study(example: Path) -> None:
+    assert expand(read_document(example))
+
+
+def test_the_readme_lists_every_command() -> None:
+    command = get_command(app)
+    for name in command.commands:  # type: ignore[attr-defined]
+        assert re.search(rf"`(lampion )?{name}[` ]", README) or f"lampion {name}" in README, name
+
+
+def test_the_gate_runs_the_readmes_test_command() -> None:
+    assert len(blocks("bash tests")) == 1
+    assert len(blocks("bash quickstart")) == 1
+    gate = (ROOT / ".ci/run").read_text()
+    assert "```bash tests$" in gate

@@ -1,0 +1,149 @@
+"""Two numbers, or several cells, set side by side with their errors."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import chdtrc
+
+from lampion.analysis.statistics import Estimate, student_t
+from lampion.errors import AnalysisError
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ratio:
+    """a/b of two models, functionals or cells."""
+
+    ratio: Estimate
+    interval: tuple[float, float]
+    """95.4 %, from ln a − ln b: not symmetric about the ratio, and never negative."""
+    z: float
+    """(ln a − ln b)/σ: how far from 1."""
+    differ: bool
+    """Whether the 95.4 % interval leaves out 1."""
+
+
+def ratio(a: Estimate, b: Estimate) -> Ratio:
+    """Return a/b of independent estimates, σ(ln a/b)² = (σ_a/a)² + (σ_b/b)².
+
+    Its number of samples is Welch's and Satterthwaite's (1946, doi 10.2307/3002019), plus one.
+
+    Raises:
+        AnalysisError: different units, or a value or an error that is not positive.
+
+    >>> a = Estimate(value=2.0e-5, standard_error=1.0e-6, unit="cm²/s", n_samples=8)
+    >>> b = Estimate(value=1.0e-5, standard_error=1.0e-6, unit="cm²/s", n_samples=8)
+    >>> r = ratio(a, b)
+    >>> str(r.ratio), r.differ
+    ('2.00(22)', True)
+    """
+    if a.unit != b.unit:
+        raise AnalysisError(f"only numbers of one unit have a ratio, got {a.unit!r} and {b.unit!r}")
+    if min(a.value, b.value, a.standard_error, b.standard_error) <= 0:
+        raise AnalysisError(f"a ratio needs positive values with positive errors, got {a} and {b}")
+    parts = [(e.standard_error / e.value) ** 2 for e in (a, b)]
+    sigma = math.sqrt(sum(parts))
+    spread = sum(p**2 / max(1, e.n_samples - 1) for p, e in zip(parts, (a, b), strict=True))
+    dof = max(1.0, sum(parts) ** 2 / spread)
+    value = a.value / b.value
+    half = student_t(0.954, dof) * sigma
+    return Ratio(
+        ratio=Estimate(
+            value=value,
+            standard_error=value * sigma,
+            unit="",
+            n_samples=math.floor(dof) + 1,
+            method="ratio of independent estimates",
+        ),
+        interval=(value * math.exp(-half), value * math.exp(half)),
+        z=math.log(value) / sigma,
+        differ=abs(math.log(value)) > half,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeDependence:
+    """One quantity in cells of several sizes."""
+
+    lengths: Array
+    """(n,), Å."""
+    infinite: Estimate
+    """Extrapolated to 1/L = 0 along the weighted line; its error is that of the extrapolation."""
+    slope: Estimate
+    """d value/d(1/L), Å times the unit."""
+    constant: Estimate
+    """Weighted mean: what to report where the sizes agree."""
+    p_constant: float
+    """Probability of so much scatter about the mean if the size did not matter."""
+    depends: bool
+    """p_constant < 0.05, or a slope beyond its 95.4 % interval."""
+    largest_agrees: bool
+    """Whether the largest cell agrees with `infinite` within the errors of both, 95.4 %."""
+
+
+def size_dependence(lengths: ArrayLike, values: Sequence[Estimate]) -> SizeDependence:
+    """Compare cells of different sizes: value = value_∞ + s/L, weighted by 1/σ².
+
+    For ions that hop in a solid there is no hydrodynamic correction; several supercells take its place (Klenk & Lai
+    2016 on Li7La3Zr2O12; Grasselli 2022, arXiv 2203.09558). In a liquid s = −ξ kT/(6π η).
+
+    Args:
+        lengths: (n,), Å: cube root of the volume.
+        values: n estimates of one unit.
+
+    Raises:
+        AnalysisError: fewer than two different sizes, several units, an error that is not positive.
+
+    >>> cells = [Estimate(value=v, standard_error=0.1, unit="cm²/s", n_samples=8) for v in (0.9, 0.95)]
+    >>> round(size_dependence([10.0, 20.0], cells).infinite.value, 9)
+    1.0
+    """
+    L = np.asarray(lengths, dtype=float)
+    y = np.array([v.value for v in values])
+    sigma = np.array([v.standard_error for v in values])
+    units = sorted({v.unit for v in values})
+    if L.shape != y.shape or len(np.unique(L)) < 2 or (L <= 0).any():
+        raise AnalysisError(f"sizes are compared from two on, got {len(y)} values for the lengths {L.tolist()} Å")
+    if len(units) != 1 or (sigma <= 0).any():
+        raise AnalysisError(
+            f"cells are compared in one unit, each value with an error; got {units}, errors {sigma.tolist()}"
+        )
+    design = np.stack([np.ones_like(L), 1 / L], axis=1) / sigma[:, None]
+    covariance = np.linalg.inv(design.T @ design)
+    infinite, slope = covariance @ design.T @ (y / sigma)
+    weight = 1 / sigma**2
+    mean = float((weight * y).sum() / weight.sum())
+    p_constant = float(chdtrc(len(y) - 1, float((weight * (y - mean) ** 2).sum())))
+    n = min(v.n_samples for v in values)
+    unit = units[0]
+    extrapolated = Estimate(
+        value=float(infinite),
+        standard_error=math.sqrt(covariance[0, 0]),
+        unit=unit,
+        n_samples=n,
+        method=f"weighted line in 1/L through {len(L)} cells",
+    )
+    gradient = Estimate(value=float(slope), standard_error=math.sqrt(covariance[1, 1]), unit=f"{unit}·Å", n_samples=n)
+    big = int(L.argmax())
+    limit = student_t(0.954, n - 1)
+    # Var(y_big − y_∞) = σ_big² + C_00 − 2 Cov, and Cov(y_big, y_∞) = C_00 + C_01/L_big.
+    variance = sigma[big] ** 2 - covariance[0, 0] - 2 * covariance[0, 1] / L[big]
+    return SizeDependence(
+        lengths=L,
+        infinite=extrapolated,
+        slope=gradient,
+        constant=Estimate(
+            value=mean,
+            standard_error=1 / math.sqrt(weight.sum()),
+            unit=unit,
+            n_samples=n,
+            method="weighted mean of the cells",
+        ),
+        p_constant=p_constant,
+        depends=p_constant < 0.05 or abs(gradient.value) > limit * gradient.standard_error,
+        largest_agrees=bool(abs(y[big] - infinite) <= limit * math.sqrt(max(variance, 0.0)) + 1e-12 * abs(infinite)),
+    )

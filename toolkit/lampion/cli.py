@@ -1,0 +1,302 @@
+"""The command line: parse, call, print. Nothing heavy is imported before a command needs it."""
+
+import logging
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lampion import __version__
+from lampion.errors import LampionError
+
+app = typer.Typer(
+    name="lampion",
+    help="LAMMPS with machine-learned interatomic potentials: decks, runs, and numbers with error bars.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+analyze = typer.Typer(help="Analyse anybody's dump.", no_args_is_help=True)
+app.add_typer(analyze, name="analyze")
+framework = typer.Typer(help="Environments of the frameworks that make models.", no_args_is_help=True)
+app.add_typer(framework, name="framework")
+model = typer.Typer(help="Model files: what they are, and their exports for LAMMPS.", no_args_is_help=True)
+app.add_typer(model, name="model")
+plugin = typer.Typer(help="The pair styles mace, nequip and allegro for a LAMMPS.", no_args_is_help=True)
+app.add_typer(plugin, name="plugin")
+
+StudyFile = Annotated[Path, typer.Argument(help="The study file (YAML).", show_default=False)]
+Relock = Annotated[bool, typer.Option("--relock", help="Begin anew with this LAMMPS and seed; reruns everything.")]
+
+
+class Framework(StrEnum):
+    """The frameworks that have environments."""
+
+    mace = "mace"
+    nequip = "nequip"
+    deepmd = "deepmd"
+
+
+FrameworkName = Annotated[Framework, typer.Argument(help="Which framework.", show_default=False)]
+ModelFile = Annotated[Path, typer.Argument(help="A model file.", show_default=False)]
+
+
+class Dtype(StrEnum):
+    """Of an export's numbers."""
+
+    float64 = "float64"
+    float32 = "float32"
+
+
+class Device(StrEnum):
+    """Where a compiled model runs."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+def main() -> None:
+    """Run the command line; an error of ours is one sentence and exit status 2."""
+    try:
+        app()
+    except LampionError as error:
+        print(f"lampion: {error}", file=sys.stderr)  # noqa: T201
+        raise SystemExit(2) from None
+    except BrokenPipeError:
+        raise SystemExit(1) from None
+    except OSError as error:
+        if error.filename is None:
+            said = f"the output can't be written: {error.strerror or error}"
+        else:
+            said = f"{error.filename}: {error.strerror}; free the place, or choose another"
+        print(f"lampion: {said}", file=sys.stderr)  # noqa: T201
+        raise SystemExit(2) from None
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lampion {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    del version
+    logging.basicConfig(format="lampion: %(message)s", level=logging.INFO if verbose else logging.WARNING)
+    logging.getLogger("lampion").setLevel(logging.INFO if verbose else logging.WARNING)
+
+
+@app.command()
+def run(study: StudyFile, relock: Relock = False) -> None:
+    """Run what the study asks for and is not done, then write its table, pictures and page."""
+    from lampion.progress import Display
+    from lampion.study import execute, plan
+
+    planned = plan(study, relock=relock)
+    with Display(planned) as display:
+        finished = execute(planned, on_progress=display.progress, on_end=display.end)
+    if not finished:
+        typer.echo(f"stopped; what is done is kept, and `lampion run {study}` goes on from here", err=True)
+        raise typer.Exit(130)
+    failed = _report(planned)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(study: StudyFile) -> None:
+    """Make the table, the pictures and the page anew from the runs that are done."""
+    from lampion.study import plan
+
+    _report(plan(study))
+
+
+def _report(planned: Any) -> int:
+    """Write the report, print its summary, and return how many runs failed."""
+    from lampion.report import summary, write_report
+    from lampion.study import collect
+
+    collected = collect(planned)
+    written = write_report(collected)
+    for line in summary(collected):
+        typer.echo(line)
+    failed = 0
+    for _, row in collected.runs.iterrows():
+        if str(row["state"]).startswith("failed"):
+            failed += 1
+            typer.echo(f"run {row['run']} {row['state']}: {row['flags']}", err=True)
+        elif row["flags"]:
+            typer.echo(f"run {row['run']} is flagged, and not averaged in: {row['flags']}", err=True)
+    done = int((collected.runs["state"] == "done").sum())
+    typer.echo(f"{done} of {len(collected.runs)} runs done; {written.tables[0]}, {written.page}")
+    return failed
+
+
+@app.command()
+def render(
+    study: StudyFile,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the decks.")] = Path("decks"),
+) -> None:
+    """Write the decks without running them: each folder runs with `lmp -in in.lammps`."""
+    from lampion import deck
+    from lampion.study import plan
+
+    planned = plan(study)
+    for number in range(1, len(planned.jobs) + 1):
+        folder = output / f"{number:04d}"
+        if folder.exists():
+            raise LampionError(f"{folder}: exists already; choose another --output, or remove it")
+    for number, job in enumerate(planned.jobs, 1):
+        folder = output / f"{number:04d}"
+        folder.mkdir(parents=True)
+        deck.write(job.deck, folder)
+        values = ", ".join(f"{name} = {value}" for name, value in job.point.values.items())
+        typer.echo(f"{folder}  {values}{', ' if values else ''}replica {job.point.replica}")
+
+
+@app.command()
+def status(study: StudyFile) -> None:
+    """Show where every run of the study stands."""
+    from lampion.progress import show_status
+    from lampion.study import plan
+
+    show_status(plan(study))
+
+
+@app.command()
+def compare(
+    studies: Annotated[list[Path], typer.Argument(help="Study files; ratios are to the first.", show_default=False)],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for table and picture.")] = None,
+) -> None:
+    """Set the diffusion coefficients of several studies side by side, as ratios with errors."""
+    from lampion.compare import compare_studies
+
+    for line in compare_studies(studies, output):
+        typer.echo(line)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of study files, so that editors complete them."""
+    import json
+
+    from lampion.study import schema as study_schema
+
+    typer.echo(json.dumps(study_schema(), indent=1, ensure_ascii=False))
+
+
+@app.command()
+def doctor(
+    lmp: Annotated[str | None, typer.Option(help="A LAMMPS to look at in place of the one that is found.")] = None,
+) -> None:
+    """Say what was found, what is missing, and how to get it."""
+    from lampion.doctor import examine
+
+    healthy = True
+    for line in examine(lmp):
+        healthy = healthy and line.well
+        typer.echo(f"{'ok     ' if line.well else 'missing'}  {line.text}")
+    if not healthy:
+        raise typer.Exit(1)
+
+
+@analyze.command("diffusion")
+def analyze_diffusion(
+    dumps: Annotated[list[Path], typer.Argument(help="Dumps of one run, in order.", show_default=False)],
+    mobile: Annotated[str | None, typer.Option(help="Species that diffuse, as Li or Li,Na; all by default.")] = None,
+    framework: Annotated[
+        str | None, typer.Option(help="Species that hold still and serve as the reference for drift, as P,S.")
+    ] = None,
+    types: Annotated[str | None, typer.Option(help="Element of each type, as 1=Li,2=S.")] = None,
+    timestep: Annotated[float | None, typer.Option(help="ps, where neither dump nor log says it.")] = None,
+    window: Annotated[str | None, typer.Option(help="Lags to fit, ps, as 5:50; found by default.")] = None,
+    unwrap: Annotated[
+        str, typer.Option(help="minimum_image unwraps coordinates that have no image flags; auto refuses them.")
+    ] = "auto",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for picture, table and JSON.")] = None,
+) -> None:
+    """Compute the diffusion coefficient of each mobile species, with its error."""
+    from lampion.account import diffusion_account
+
+    for line in diffusion_account(dumps, mobile, framework, types, timestep, window, unwrap, output):
+        typer.echo(line)
+
+
+@framework.command("add")
+def framework_add(name: FrameworkName) -> None:
+    """Make the environment of a framework, with pinned versions, and prove it (minutes, 1 to 2 GB)."""
+    from lampion.framework import add
+
+    made = add(name.value)
+    typer.echo(f"{name.value}  {_versions(made)}  {made.folder}")
+
+
+@framework.command("list")
+def framework_list() -> None:
+    """List the frameworks that are installed."""
+    from lampion.framework import NAMES, installed
+
+    found = {environment.name: environment for environment in installed()}
+    for name in NAMES:
+        known = found.get(name)
+        what = f"{_versions(known)}  {known.folder}" if known else f"not installed: lampion framework add {name}"
+        typer.echo(f"{name:<8}{what}")
+
+
+@framework.command("remove")
+def framework_remove(name: FrameworkName) -> None:
+    """Remove the environment of a framework."""
+    from lampion.framework import remove
+
+    typer.echo(f"{name.value} is removed" if remove(name.value) else f"{name.value} was not installed")
+
+
+def _versions(environment: Any) -> str:
+    return ", ".join(f"{package} {version}" for package, version in environment.versions.items())
+
+
+@model.command("inspect")
+def model_inspect(file: ModelFile) -> None:
+    """Tell what a model file is, without torch and without running anything of it."""
+    from lampion.model import describe, inspect
+
+    for line in describe(inspect(file)):
+        typer.echo(line)
+
+
+@model.command("export")
+def model_export(
+    file: ModelFile,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder or name for the export.")] = Path(),
+    trust: Annotated[
+        bool,
+        typer.Option("--trust", help="You trust where the file comes from: loading it runs code that it brings."),
+    ] = False,
+    head: Annotated[str | None, typer.Option(help="Head of a MACE model with several.")] = None,
+    dtype: Annotated[Dtype, typer.Option(help="Of a MACE export's numbers.")] = Dtype.float64,
+    device: Annotated[Device, typer.Option(help="For which a NequIP or Allegro model is compiled.")] = Device.cpu,
+) -> None:
+    """Make what LAMMPS needs from a trained model, in its framework's environment."""
+    from lampion.framework import export
+
+    made = export(file, trusted=trust, head=head, dtype=dtype.value, device=device.value, output=output)
+    typer.echo(f"{made}")
+
+
+@plugin.command("build")
+def plugin_build(
+    name: FrameworkName,
+    lmp: Annotated[str | None, typer.Option(help="A LAMMPS in place of the one that is found.")] = None,
+) -> None:
+    """Compile the pair styles for a LAMMPS and a framework's libtorch; print the folder for LAMMPS_PLUGIN_PATH."""
+    from lampion.engine import Engine, find
+    from lampion.framework import find as find_framework
+    from lampion.plugin.build import build
+
+    typer.echo(str(build(find(Engine(lmp=lmp)), find_framework(name.value).torch)))

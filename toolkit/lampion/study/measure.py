@@ -1,0 +1,256 @@
+"""The numbers of one run, and of one point's replicas taken together."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lampion.analysis.diffusion import DiffusionResult, NotDiffusiveError, diffusion_coefficient
+from lampion.analysis.phase import phase
+from lampion.errors import AnalysisError, TrajectoryError
+from lampion.protocol import Diffusion, DumpFormat, Ensemble, Md, Minimize
+from lampion.study.health import Health, health
+from lampion.study.settings import Study
+from lampion.thermo import ThermoRun, read_log
+from lampion.trajectory import Trajectory, read_dump
+from lampion.units import EV_PER_A3_IN_BAR
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What one run gave."""
+
+    row: Mapping[str, Any]
+    """Columns of the table."""
+    flags: tuple[str, ...] = ()
+    """Why it is left out of every average."""
+    remarks: tuple[str, ...] = ()
+    """What else a reader must know; a run too short for a D of its own still adds to its point's."""
+    health: Health | None = None
+    trajectory: Trajectory | None = None
+    masses: Floats | None = None
+    stress: Floats | None = None
+    """(n, 6), bar, and…"""
+    stress_interval: float = 0.0
+    """… ps between its rows."""
+    current: Floats | None = None
+    """(n, 3 × n_elements), Å/ps: each element's summed velocity, elements in alphabetical order, and…"""
+    current_interval: float = 0.0
+    """… ps between its rows."""
+    diffusion: Mapping[str, DiffusionResult] = field(default_factory=dict)
+
+
+def frames_file(dump_format: DumpFormat) -> str:
+    """Return the name of the dump that our templates write in a format."""
+    return {"text": "trajectory.dump", "zst": "trajectory.dump.zst", "binary": "trajectory.bin"}[dump_format]
+
+
+def measure(study: Study, folder: Path, record: Mapping[str, Any]) -> Measured:
+    """Read the attempt in `folder` and return its numbers.
+
+    Args:
+        study: the run's settings.
+        folder: the published attempt.
+        record: the run's `run.json`.
+
+    Raises:
+        TrajectoryError: the log or a dump can't be read.
+    """
+    log = read_log(folder / "log.lammps")
+    match study.protocol:
+        case (Diffusion() | Ensemble()) as protocol:
+            return _diffusion(study, protocol, log, folder, record)
+        case Md() as protocol:
+            last = protocol.stages[-1]
+            target = last.temperature if last.final_temperature in (None, last.temperature) else None
+            checked = health(
+                log,
+                record["species"],
+                temperature=target,
+                pressure=last.pressure if last.ensemble == "npt" else None,
+                equilibrated=target is not None or last.ensemble == "nve",
+            )
+            row = {**_targets(target, last.pressure if last.ensemble == "npt" else None), **_health_row(checked)}
+            return Measured(row=row, flags=checked.flags, health=checked)
+        case _:
+            return _final(study, log, folder, record)
+
+
+def _final(study: Study, log: Sequence[ThermoRun], folder: Path, record: Mapping[str, Any]) -> Measured:
+    """Energy, forces and stress of the last row, in the user's frame."""
+    last = {name: float(column[-1]) for name, column in log[-1].columns.items()} if log else {}
+    if not {"PotEng", "Pxx"} <= set(last):
+        return Measured(row={name: value for name, value in last.items() if name != "Step"}, flags=())
+    n_atoms = sum(record["counts"].values())
+    p = np.array(
+        [
+            [last["Pxx"], last["Pxy"], last["Pxz"]],
+            [last["Pxy"], last["Pyy"], last["Pyz"]],
+            [last["Pxz"], last["Pyz"], last["Pzz"]],
+        ]
+    )
+    R = np.array(record["rotation"])
+    stress = -(R @ p @ R.T) / EV_PER_A3_IN_BAR
+    row: dict[str, Any] = {
+        "energy (eV)": last["PotEng"],
+        "energy per atom (eV)": last["PotEng"] / n_atoms,
+        "volume (Å³)": last["Volume"],
+        "pressure (bar)": last["Press"],
+    }
+    for name, i, j in (("xx", 0, 0), ("yy", 1, 1), ("zz", 2, 2), ("yz", 1, 2), ("xz", 0, 2), ("xy", 0, 1)):
+        row[f"stress {name} (eV/Å³)"] = float(stress[i, j])
+    flags = []
+    final = folder / "final.dump"
+    if final.is_file():
+        dump = read_dump(final, columns=["fx", "fy", "fz"], timestep=0.001)
+        forces = np.stack([dump.extras[c][-1] for c in ("fx", "fy", "fz")], axis=-1)
+        largest = float(np.linalg.norm(forces, axis=1).max())
+        row["largest force (eV/Å)"] = largest
+        if isinstance(study.protocol, Minimize) and largest > 1.01 * study.protocol.force_tolerance:
+            flags.append(
+                f"not converged: the largest force is {largest:.2e} eV/Å, above {study.protocol.force_tolerance:g}"
+            )
+    return Measured(row=row, flags=tuple(flags))
+
+
+def _diffusion(
+    study: Study, protocol: Diffusion | Ensemble, log: Sequence[ThermoRun], folder: Path, record: Mapping[str, Any]
+) -> Measured:
+    fixed = protocol.coupling == "fixed"
+    constant_energy = isinstance(protocol, Ensemble) or protocol.ensemble == "nve"
+    checked = health(
+        log,
+        record["species"],
+        temperature=protocol.temperature,
+        pressure=None if fixed else protocol.pressure,
+        tolerance=0.2 if constant_energy else 0.05,
+    )
+    trajectory = read_dump(
+        folder / frames_file(protocol.dump_format),
+        species=dict(enumerate(record["species"], 1)),
+        timestep=protocol.timestep,
+    )
+    mass_of = dict(zip(record["species"], record["masses"], strict=True))
+    masses = np.array([mass_of[s] for s in trajectory.species])
+    stress, interval = _series(folder / "stress.dat", protocol.timestep, 6)
+    n_elements = len(set(record["species"]))
+    current, current_interval = _series(folder / "current.dat", protocol.timestep, 3 * n_elements)
+    flags = list(checked.flags)
+    mobile = protocol.mobile or tuple(sorted(set(record["species"])))
+    flags += _phase_flags(protocol, mobile, trajectory)
+    row = {**_targets(protocol.temperature, None if fixed else protocol.pressure), **_health_row(checked)}
+    results: dict[str, DiffusionResult] = {}
+    remarks: list[str] = []
+    for species in mobile:
+        result, said = one_species(study, protocol, mobile, species, [trajectory], masses)
+        remarks += said
+        if result is not None:
+            results[species] = result
+            row.update(diffusion_row(species, result, said))
+    return Measured(
+        row=row,
+        flags=tuple(dict.fromkeys(flags)),
+        remarks=tuple(remarks),
+        health=checked,
+        trajectory=trajectory,
+        masses=masses,
+        stress=stress,
+        stress_interval=interval,
+        current=current,
+        current_interval=current_interval,
+        diffusion=results,
+    )
+
+
+def _phase_flags(protocol: Diffusion | Ensemble, mobile: Sequence[str], trajectory: Trajectory) -> list[str]:
+    """Return what speaks against the phase that the study says it is."""
+    flags = []
+    kinds = sorted(set(trajectory.species))
+    for species in kinds:
+        verdict = phase(
+            trajectory.positions, trajectory.times, trajectory.cells[0], atoms=trajectory.species == species
+        )
+        seen = f"(Lindemann ratio {verdict.lindemann:.2f}, MSD grows as t^{verdict.log_slope:.2f})"
+        if protocol.phase == "liquid" and verdict.verdict == "solid":
+            flags.append(f"{species} is solid {seen}, not liquid: melt it hotter or longer")
+        if protocol.phase == "crystal" and species not in mobile and verdict.verdict == "liquid":
+            flags.append(f"the framework species {species} flows {seen}: it melted")
+    return flags
+
+
+def one_species(
+    study: Study,
+    protocol: Diffusion | Ensemble,
+    mobile: Sequence[str],
+    species: str,
+    runs: Sequence[Trajectory],
+    masses: Floats,
+) -> tuple[DiffusionResult | None, list[str]]:
+    """Return the result of one species, and what speaks against it; none where there is nothing to draw either."""
+    first = runs[0]
+    framework = ~np.isin(first.species, mobile) if protocol.phase == "crystal" else None
+    try:
+        result = diffusion_coefficient(
+            [t.positions for t in runs] if len(runs) > 1 else first.positions,
+            first.times,
+            mobile=first.species == species,
+            framework=framework if framework is not None and framework.any() else None,
+            masses=masses,
+            window=study.analysis.window,
+            hop_length=study.analysis.hop_length,
+        )
+    except NotDiffusiveError as error:
+        return error.result, [f"no D of {species}: {error}"]
+    except AnalysisError as error:
+        return None, [f"no D of {species}: {error}"]
+    return result, [f"D of {species}: {flag}" for flag in result.flags]
+
+
+def diffusion_row(species: str, result: DiffusionResult, flags: Sequence[str]) -> dict[str, Any]:
+    """Return the columns of one species' result; D is left empty where it was refused."""
+    D = None if any(f.startswith("no D") for f in flags) else result.D
+    return {
+        f"D {species} (cm²/s)": D.value if D else None,
+        f"D {species} error (cm²/s)": D.standard_error if D else None,
+        f"D {species} upper bound 95 % (cm²/s)": None if D else result.upper_bound,
+        f"D {species} window start (ps)": result.window[0],
+        f"D {species} window end (ps)": result.window[1],
+        f"D {species} independent samples": len(result.unit_values),
+        f"D {species} log-log slope": result.log_slope,
+    }
+
+
+def _targets(temperature: float | None, pressure: float | None) -> dict[str, Any]:
+    return {"T target (K)": temperature, "P target (bar)": pressure}
+
+
+def _health_row(checked: Health) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for name, estimate, unit in (("T", checked.temperature, "K"), ("P", checked.pressure, "bar")):
+        row[f"{name} ({unit})"] = estimate.value if estimate else None
+        row[f"{name} error ({unit})"] = estimate.standard_error if estimate else None
+    row["volume (Å³)"] = checked.volume
+    row["energy drift (eV/atom/ps)"] = checked.drift
+    row["stationarity z"] = checked.stationarity
+    row["closest distance (Å)"] = checked.closest
+    return row
+
+
+def _series(path: Path, timestep: float, n_columns: int) -> tuple[Floats | None, float]:
+    """Return the rows of a `fix ave/time` file, without the step, and the ps between them; none where it is not."""
+    if not path.is_file():
+        return None, 0.0
+    try:
+        rows = np.loadtxt(path, comments="#", ndmin=2)
+    except ValueError as error:
+        raise TrajectoryError(f"{path}: is no table of numbers: {error}") from error
+    if rows.shape[0] < 2:
+        return None, 0.0
+    if rows.shape[1] != n_columns + 1:
+        raise TrajectoryError(f"{path}: has {rows.shape[1]} columns where {n_columns + 1} belong")
+    return rows[:, 1:], float(rows[1, 0] - rows[0, 0]) * timestep
