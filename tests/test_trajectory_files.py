@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from lampion.errors import TrajectoryError
@@ -317,6 +317,8 @@ def strict(data: bytes) -> tuple[list[int], np.ndarray, np.ndarray]:
     return steps, np.array(cells), np.array(positions)
 
 
+@example(where=696409, byte=10, kind="set", fallback=True, packed=False)  # a line of BOX BOUNDS broken in two
+@example(where=696409, byte=10, kind="set", fallback=False, packed=False)
 @given(
     st.integers(0, 10**6), st.integers(0, 255), st.sampled_from(["set", "cut", "insert", "remove"]), st.booleans(),
     st.booleans(),

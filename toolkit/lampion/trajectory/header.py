@@ -98,6 +98,8 @@ def _box(rest: str, values: list[str]) -> tuple[Floats, Floats, tuple[bool, bool
     flags = words[{4: 2, 3: 3, 2: 0}[width] :] or ["pp", "pp", "pp"]
     if len(flags) != 3 or any(len(flag) != 2 or set(flag) - set("pfsm") for flag in flags):
         raise ValueError(f"the boundaries in 'ITEM: BOX BOUNDS {rest}' are not three times two letters of p f s m")
+    if [len(line.split()) for line in values] != [width] * 3:
+        raise ValueError(f"'ITEM: BOX BOUNDS' is followed by {values}, not by three lines of {width} numbers")
     table = np.array(_floats(values, 3 * width, "BOX BOUNDS")).reshape(1, 3, width)
     cells, origins = cells_of(table)
     return cells[0], origins[0], (flags[0] == "pp", flags[1] == "pp", flags[2] == "pp")
