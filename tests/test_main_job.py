@@ -172,13 +172,14 @@ def test_a_study_killed_while_lammps_runs_ends_in_the_same_table(finished: Path,
     assert results(path) == results(finished)
 
 
-def test_ctrl_c_leaves_a_study_that_resumes(finished: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_leaves_a_study_that_resumes(number: signal.Signals, finished: Path, tmp_path: Path) -> None:
     path = study_in(tmp_path)
     command = [sys.executable, "-c", "from lampion.cli import main; main()", "run", str(path)]
     driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while driver.poll() is None and not list(path.parent.glob(f"runs/{HEX}/*/attempts/1/log.lammps")):
         pass
-    driver.send_signal(signal.SIGINT)
+    driver.send_signal(number)
     _, said = driver.communicate(timeout=60)
     assert driver.returncode == 130
     assert "goes on from here" in said

@@ -357,6 +357,25 @@ def test_damaged_text_is_refused_or_read_as_it_stands(
             np.testing.assert_allclose(trajectory.positions, positions, rtol=1e-15)
 
 
+@pytest.mark.parametrize("column", [0, 1, 2])
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan, 1.5e300])
+@pytest.mark.parametrize("fallback", [False, True])
+def test_a_binary_value_that_can_not_be_is_refused(
+    binary: bytes, tmp_path: Path, column: int, value: float, fallback: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = binary.rfind(b"id type xu yu zu") + 24  # of the last frame, after the numbers of chunks and of values
+    at = rows + 8 * (5 * 3 + column)
+    path = tmp_path / "a.bin"
+    path.write_bytes(binary[:at] + np.float64(value).tobytes() + binary[at + 8 :])
+    if fallback:
+        monkeypatch.setattr(reader_module, "compiled", lambda: None)
+    if column == 2 and value == 1.5e300:
+        assert read_dump(path, species=SPECIES).positions[-1].max() == value
+        return
+    with pytest.raises(TrajectoryError):
+        read_dump(path, species=SPECIES)
+
+
 @given(st.integers(0, 10**6), st.integers(1, 255), st.booleans(), st.booleans())
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_damaged_binaries_are_refused_or_differ_in_one_value(

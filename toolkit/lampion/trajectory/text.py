@@ -254,8 +254,9 @@ def raw(
         ValueError: a step is no whole number, or a cell has no volume.
     """
     steps = heads[:, head.places["step"]]
-    if np.any(steps % 1) or np.any(np.abs(steps) > _LARGEST):
-        raise ValueError(f"the step {steps[int(np.argmax(steps % 1))]} is not a whole number")
+    strange = (np.floor(steps) != steps) | ~(np.abs(steps) <= _LARGEST)
+    if strange.any():
+        raise ValueError(f"the step {steps[int(np.argmax(strange))]} is not a whole number")
     first = head.places["bounds"]
     bounds = heads[:, first : first + 3 * head.width].reshape(len(heads), 3, head.width)
     cells, origins = cells_of(bounds)
