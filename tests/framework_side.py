@@ -1,8 +1,9 @@
-"""Run by a framework's own Python: make small models with random weights, and compute structures with its calculator.
+"""Run by a framework's own Python: make small models with random weights.
 
 python framework_side.py mace-models FOLDER
+python framework_side.py mace-other MODEL OTHER
 python framework_side.py nequip-models FOLDER
-python framework_side.py reference mace|nequip|deepmd MODEL DTYPE STRUCTURES.npz RESULTS.npz
+python framework_side.py deepmd-models FOLDER
 """
 
 import json
@@ -93,6 +94,17 @@ def mace_models(folder: Path) -> None:
         torch.save(model, folder / f"{name}.model")
 
 
+def other_mace(source: Path, target: Path) -> None:
+    """The same model with slightly other weights."""
+    import torch
+
+    model = torch.load(source, weights_only=False)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1.01)
+    torch.save(model, target)
+
+
 def nequip_models(folder: Path) -> None:
     import ase.io
     from ase.build import bulk
@@ -111,30 +123,6 @@ def nequip_models(folder: Path) -> None:
         words = [str(Path(sys.executable).with_name("nequip-train")), "-cp", str(folder), "-cn", name]
         subprocess.run([*words, f"hydra.run.dir=out-{name}"], cwd=folder, check=True, capture_output=True)
         (folder / name / "last.ckpt").rename(folder / f"{name}.ckpt")
-
-
-def reference(kind: str, model: str, dtype: str, source: str, target: str) -> None:
-    if kind == "mace":
-        from mace.calculators import MACECalculator
-
-        calculator = MACECalculator(model_paths=model, device="cpu", default_dtype=dtype)
-    else:
-        from nequip.integrations.ase import NequIPCalculator
-
-        calculator = NequIPCalculator._from_saved_model(
-            model, device="cpu", chemical_species_to_atom_type_map=True, allow_tf32=False
-        )
-    import ase
-
-    data, results = np.load(source), {}
-    for name in sorted({key.split(":")[0] for key in data}):
-        numbers, x, cell, periodic = (data[f"{name}:{what}"] for what in ("numbers", "positions", "cell", "pbc"))
-        atoms = ase.Atoms(numbers=numbers, positions=x, cell=cell, pbc=periodic, calculator=calculator)
-        results[f"{name}:energy"] = atoms.get_potential_energy()
-        results[f"{name}:forces"] = atoms.get_forces()
-        if periodic.all():  # elsewhere the calculators put a cell of their own around the atoms
-            results[f"{name}:virial"] = -atoms.get_stress(voigt=False) * atoms.get_volume()
-    np.savez(target, **results)
 
 
 def deepmd_models(folder: Path) -> None:
@@ -174,26 +162,9 @@ def deepmd_models(folder: Path) -> None:
             subprocess.run([dp, *words], cwd=work, check=True, capture_output=True)
 
 
-def deepmd_reference(model: str, source: str, target: str) -> None:
-    from deepmd.infer import DeepPot
-
-    data, results, potential = np.load(source), {}, DeepPot(model)
-    names = potential.get_type_map()
-    for name in sorted({key.split(":")[0] for key in data}):
-        types = [names.index({3: "Li", 8: "O"}[int(z)]) for z in data[f"{name}:numbers"]]
-        cell = data[f"{name}:cell"].reshape(1, 9) if data[f"{name}:pbc"].all() else None
-        energy, forces, virial = potential.eval(data[f"{name}:positions"].reshape(1, -1), cell, types)[:3]
-        results[f"{name}:energy"], results[f"{name}:forces"] = energy.item(), forces[0]
-        if cell is not None:
-            results[f"{name}:virial"] = virial.reshape(3, 3)
-    np.savez(target, **results)
-
-
 if __name__ == "__main__":
-    if sys.argv[1:3] == ["reference", "deepmd"]:
-        deepmd_reference(sys.argv[3], sys.argv[5], sys.argv[6])
-    elif sys.argv[1] == "reference":
-        reference(*sys.argv[2:])
+    if sys.argv[1] == "mace-other":
+        other_mace(Path(sys.argv[2]), Path(sys.argv[3]))
     else:
         {"mace-models": mace_models, "nequip-models": nequip_models, "deepmd-models": deepmd_models}[sys.argv[1]](
             Path(sys.argv[2])

@@ -22,6 +22,7 @@ from lampion.lammps import Lammps
 from lampion.plugin.build import build
 
 Floats = NDArray[np.float64]
+CALCULATOR = Path(framework.__file__).with_name("calculator.py")
 SIDE = Path(__file__).with_name("framework_side.py")
 NKTV2P = 1.6021765e6
 """bar per eV/Å³, as LAMMPS's metal units have it."""
@@ -39,12 +40,12 @@ class Point:
     text: str = ""
 
 
-def side(name: Name, *words: object) -> None:
-    """Run `framework_side.py` in a framework's environment, which is made where it is missing (minutes)."""
+def side(name: Name, *words: object, script: Path = SIDE) -> None:
+    """Run a script in a framework's environment, which is made where it is missing (minutes)."""
     python = framework.add(name).python
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")} | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [str(python), str(SIDE), *map(str, words)], env=environment, capture_output=True, text=True, check=False
+        [str(python), str(script), *map(str, words)], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
 
@@ -92,19 +93,15 @@ def reference(
 ) -> dict[str, Point]:
     """Return what the framework's own calculator says."""
     given = {}
-    for key, one in atoms.items():
+    for k, one in enumerate(atoms.values()):
         values = {"numbers": one.numbers, "positions": one.positions, "cell": one.cell[:], "pbc": one.pbc}
-        given |= {f"{key}:{what}": value for what, value in values.items()}
+        given |= {f"{what}:{k}": value for what, value in values.items()}
     np.savez(folder / "given.npz", **given)
-    side(name, "reference", name, model, dtype, folder / "given.npz", folder / "said.npz")
+    side(name, name, model, dtype, "", folder / "given.npz", folder / "said.npz", script=CALCULATOR)
     said = np.load(folder / "said.npz")
     return {
-        key: Point(
-            float(said[f"{key}:energy"]),
-            said[f"{key}:forces"],
-            said.get(f"{key}:virial"),
-        )
-        for key in atoms
+        key: Point(float(said[f"energy:{k}"]), said[f"forces:{k}"], said.get(f"virial:{k}"))
+        for k, key in enumerate(atoms)
     }
 
 

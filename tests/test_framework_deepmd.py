@@ -2,15 +2,18 @@
 
 from pathlib import Path
 
+import ase.io
 import numpy as np
 import pytest
 
 from lampion import engine, framework, potential
+from lampion.check import check
 from lampion.engine import Engine
 from lampion.errors import EngineError
 from lampion.model import inspect
 from lampion.potential import PairSetup
 from lampion.potential.mlip import Deepmd
+from lampion.study import plan
 from mlips import evaluate, reference, side, structures
 from test_plugin import require_parity
 
@@ -74,3 +77,15 @@ def test_a_lammps_that_the_user_chose_and_does_not_fit_is_refused(models: Path) 
 def test_inspect_reads_a_real_frozen_graph(models: Path) -> None:
     model = inspect(models / "m1.pb")
     assert (model.kind, model.elements, model.cutoff) == ("DeePMD model", ("Li", "O"), 4.0)
+
+
+def test_a_check_compares_with_deepmd(models: Path, tmp_path: Path) -> None:
+    ase.io.write(tmp_path / "s.xyz", STRUCTURES["supercell"], format="extxyz")
+    path = tmp_path / "study.yaml"
+    files = f"[{models / 'm1.pb'}, {models / 'm2.pb'}]"
+    path.write_text(
+        f"structure: {{file: s.xyz}}\npotential: {{style: deepmd, files: {files}}}\nprotocol: {{name: static}}\n"
+    )
+    (verdict,) = check(plan(path))
+    assert verdict.well, list(verdict.lines())
+    assert {"virial against the framework", "forces on 2 ranks against 1"} <= {f.what for f in verdict.findings}

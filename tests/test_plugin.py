@@ -4,18 +4,24 @@ The environments are made where they are missing, which takes minutes. Limits ar
 follow from its 6e-8 relative rounding in energies of some eV an atom and forces of some eV/Å.
 """
 
+import hashlib
+import json
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import ase
+import ase.io
 import numpy as np
 import pytest
 
 from lampion import engine, framework
+from lampion.check import check
 from lampion.engine import Engine
 from lampion.plugin.build import PLUGIN
+from lampion.study import plan
 from mlips import Point, call, command, deck, evaluate, plugins, reference, side, structures, table, warm
 
 pytestmark = pytest.mark.frameworks
@@ -275,3 +281,63 @@ def test_a_run_without_a_model_loads_no_libtorch_and_starts_as_fast(tmp_path: Pa
         assert ("lampionplugin.so" in maps) == (path is not None)
         assert "libtorch" not in maps
     assert seconds[plugins("mace")] < seconds[None] + 0.5
+
+
+STUDY = """
+structure: {file: s.xyz}
+potential: {style: mace, file: ./LiOCl-lammps.pt}
+protocol: {name: static}
+engine: {ranks: 2}
+"""
+
+
+def study(models: Path, folder: Path, name: str = "triclinic") -> Path:
+    for ending in ("-lammps.pt", "-lammps.pt.json"):
+        (folder / f"LiOCl{ending}").write_bytes((models / f"LiOCl{ending}").read_bytes())
+    ase.io.write(folder / "s.xyz", STRUCTURES[name], format="extxyz")
+    path = folder / "study.yaml"
+    path.write_text(STUDY)
+    return path
+
+
+def run_study(path: Path) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-c", "from lampion.cli import main; main()", "run", str(path)]
+    return subprocess.run(words, capture_output=True, text=True, check=False)
+
+
+def test_a_run_begins_with_a_check_that_is_not_repeated(models: Path, tmp_path: Path) -> None:
+    path = study(models, tmp_path)
+    done = run_study(path)
+    assert done.returncode == 0, done.stderr
+    for what in ("energy against the framework", "virial against the derivative by strain", "2 ranks against 1"):
+        assert what in done.stdout
+    assert "FAILED" not in done.stdout
+    again = run_study(path)
+    assert again.returncode == 0
+    assert "against the framework" not in again.stdout
+
+
+def test_a_check_without_the_checkpoint_uses_the_export_in_python(models: Path, tmp_path: Path) -> None:
+    path = study(models, tmp_path, "slab")
+    (tmp_path / "LiOCl-lammps.pt.json").unlink()
+    (verdict,) = check(plan(path))
+    assert verdict.well, list(verdict.lines())
+    assert "neighbour list" in " ".join(verdict.notes)
+    assert {f.what for f in verdict.findings} >= {"energy against the framework", "forces against the framework"}
+
+
+def test_an_export_of_another_model_stops_the_study(models: Path, tmp_path: Path) -> None:
+    """Planted: the record beside the export names a model with other weights."""
+    path = study(models, tmp_path)
+    beside = tmp_path / "LiOCl-lammps.pt.json"
+    record = json.loads(beside.read_text())
+    side("mace", "mace-other", models / "LiOCl.model", tmp_path / "other.model")
+    other = tmp_path / "other.model"
+    record |= {"source": str(other), "source_sha256": hashlib.sha256(other.read_bytes()).hexdigest()}
+    beside.write_text(json.dumps(record))
+    done = run_study(path)
+    assert done.returncode == 1
+    assert "FAILED  forces against the framework" in done.stderr
+    assert "cause" in done.stderr
+    assert not list(tmp_path.glob("runs/*/*/attempts"))
+    assert "Traceback" not in done.stderr

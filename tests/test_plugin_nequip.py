@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import ase.io
 import pytest
 
 from lampion import framework
+from lampion.check import check
 from lampion.errors import PotentialError
 from lampion.model import inspect
+from lampion.study import plan
 from mlips import call, evaluate, plugins, reference, side, structures
 from test_plugin import energy_errors, require_parity
 
@@ -81,3 +84,18 @@ def test_what_the_styles_can_not_do_is_refused_in_a_sentence(
     text = call(STRUCTURES["triclinic"], lines, ORDER, tmp_path, plugins("nequip"), **options)
     assert "ERROR" in text
     assert sentence in text
+
+
+@pytest.mark.parametrize("style", ["nequip", "allegro"])
+def test_a_check_compares_with_the_checkpoint(models: Path, tmp_path: Path, style: str) -> None:
+    for ending in (".nequip.pt2", ".nequip.pt2.json"):
+        (tmp_path / f"m{ending}").write_bytes((models / f"{style}{ending}").read_bytes())
+    ase.io.write(tmp_path / "s.xyz", STRUCTURES["triclinic"], format="extxyz")
+    path = tmp_path / "study.yaml"
+    potential = f"{{style: {style}, file: ./m.nequip.pt2}}"
+    path.write_text(f"structure: {{file: s.xyz}}\npotential: {potential}\nprotocol: {{name: static}}\n")
+    (verdict,) = check(plan(path))
+    assert verdict.well, list(verdict.lines())
+    whats = {finding.what for finding in verdict.findings}
+    assert "virial against the framework" in whats
+    assert ("forces on 2 ranks against 1" in whats) == (style == "allegro")

@@ -93,12 +93,20 @@ def _options(
 
 
 @app.command()
-def run(study: StudyFile, relock: Relock = False) -> None:
+def run(
+    study: StudyFile,
+    relock: Relock = False,
+    no_check: Annotated[
+        bool, typer.Option("--no-check", help="Run a model's first study without `lampion check`.")
+    ] = False,
+) -> None:
     """Run what the study asks for and is not done, then write its table, pictures and page."""
     from lampion.progress import Display
     from lampion.study import execute, plan
 
     planned = plan(study, relock=relock)
+    if not no_check:
+        _gate(planned)
     with Display(planned) as display:
         finished = execute(planned, on_progress=display.progress, on_end=display.end)
     if not finished:
@@ -106,6 +114,36 @@ def run(study: StudyFile, relock: Relock = False) -> None:
         raise typer.Exit(130)
     failed = _report(planned)
     if failed:
+        raise typer.Exit(1)
+
+
+def _gate(planned: Any) -> None:
+    """Check each model that no check of this study has passed; end here where one fails."""
+    if all(job.pair.framework is None for job in planned.jobs):
+        return
+    from lampion.check import check as perform
+    from lampion.check import unchecked
+
+    failed = [verdict for verdict in perform(planned, unchecked(planned)) if _said(verdict)]
+    if failed:
+        typer.echo("the check failed, and nothing was run; --no-check runs all the same", err=True)
+        raise typer.Exit(1)
+
+
+def _said(verdict: Any) -> bool:
+    """Print a verdict; True where it is a failure."""
+    for line in verdict.lines():
+        typer.echo(line, err=not verdict.well)
+    return not verdict.well
+
+
+@app.command()
+def check(study: StudyFile) -> None:
+    """Compare each potential in LAMMPS with its framework's own calculator, with itself on 2 ranks and by strain."""
+    from lampion.check import check as perform
+    from lampion.study import plan
+
+    if [verdict for verdict in perform(plan(study)) if _said(verdict)]:
         raise typer.Exit(1)
 
 

@@ -116,7 +116,7 @@ def export(
         record = {"format": FORMAT, "source": str(path.absolute()), "source_sha256": source}
         record |= {"kind": model.kind, "versions": versions, **options}
         _publish(_make(path, recipe, environment, options), made, record)
-    return made if output is None else _copy(made, output)
+    return made if output is None else _copy(made, output, path)
 
 
 def _recipe(model: Model) -> _Recipe:
@@ -206,16 +206,17 @@ def _publish(made: Path, target: Path, record: dict[str, object]) -> None:
         shutil.rmtree(made.parent, ignore_errors=True)
 
 
-def _copy(made: Path, output: Path) -> Path:
-    """Copy an export and its record to `output`, a folder or a name.
+def _copy(made: Path, output: Path, source: Path) -> Path:
+    """Copy an export and its record to `output`, a folder or a name; the record names the model as it was given.
 
     Raises:
         PotentialError: another file is there.
     """
     target = output / made.name if output.is_dir() else output
-    for source in (made, made.with_name(f"{made.name}.json")):
-        path = target.with_name(target.name + source.name.removeprefix(made.name))
-        if path.is_file() and path.read_bytes() != source.read_bytes():
-            raise PotentialError(f"{path}: exists and is another file; choose another --output, or remove it")
-        shutil.copy2(source, path)
+    if target.is_file() and target.read_bytes() != made.read_bytes():
+        raise PotentialError(f"{target}: exists and is another file; choose another --output, or remove it")
+    record = json.loads(made.with_name(f"{made.name}.json").read_text(encoding="utf-8"))
+    record["source"] = str(source.absolute())
+    shutil.copy2(made, target)
+    target.with_name(f"{target.name}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return target

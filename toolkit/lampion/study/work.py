@@ -38,6 +38,8 @@ class Job:
     """The structure in the user's frame."""
     placement: structure.Placement
     """The same in LAMMPS's."""
+    pair: potential.PairSetup
+    """The potential, for the placement's types."""
     lammps: Lammps
     """What runs it, with the plugin that its potential needs."""
     record: dict[str, Any]
@@ -144,6 +146,7 @@ def _job(path: Path, point: Point, lammps: Lammps, root: int, made: Made) -> Job
         deck=rendered,
         atoms=built.atoms,
         placement=placement,
+        pair=pair,
         lammps=lammps,
         record=record,
     )
