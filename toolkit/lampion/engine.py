@@ -18,6 +18,7 @@ from typing import Annotated
 from pydantic import Field
 
 from lampion.errors import EngineError
+from lampion.kokkos import Kokkos
 from lampion.lammps import Lammps
 from lampion.settings import Count, Positive, settings
 
@@ -36,6 +37,8 @@ class Engine:
     """MPI ranks of a run."""
     threads: Count = 1
     """OpenMP threads of a rank."""
+    kokkos: Kokkos | None = None
+    """Use the KOKKOS package: `{gpus: 1}` for a GPU, `{}` for CPUs."""
     parallel: Count | None = None
     """Runs at a time; without it as many as cores / (ranks × threads)."""
     timeout: Positive | None = None
@@ -102,6 +105,7 @@ def probe(executable: Path, found_by: str, mpiexec: str | None = None) -> Lammps
     git = re.search(r"Git info \(.*?/ (.+?)\)", done.stdout)
     mpi = re.search(r"^MPI v[\d.]+: *(\S+)", done.stdout, re.MULTILINE)
     mpi_name = "STUBS" if mpi is None or "STUBS" in mpi.group(0) else mpi.group(1)
+    kokkos = re.search(r"^KOKKOS package API: *(.+)$", done.stdout, re.MULTILINE)
     packages = re.search(r"Installed packages:\s*\n\n(.*?)\n\n", done.stdout, re.DOTALL)
     return Lammps(
         executable=executable,
@@ -113,6 +117,7 @@ def probe(executable: Path, found_by: str, mpiexec: str | None = None) -> Lammps
         mpiexec=_mpiexec(executable, mpi_name, mpiexec),
         potentials=_potentials(executable),
         environment=environment,
+        kokkos=tuple(kokkos.group(1).split()) if kokkos else (),
         found_by=found_by,
     )
 
@@ -210,7 +215,9 @@ def command(lammps: Lammps, engine: Engine, deck: str = "in.lammps") -> list[str
         EngineError: more than one rank is asked for and this LAMMPS has no MPI, or no launcher was found.
     """
     words = [str(lammps.executable), "-in", deck, "-log", "log.lammps", "-nocite"]
-    if engine.threads > 1 and "OPENMP" in lammps.packages:
+    if lammps.switches:
+        words += lammps.switches
+    elif engine.threads > 1 and "OPENMP" in lammps.packages:
         words += ["-sf", "omp", "-pk", "omp", str(engine.threads)]
     if engine.ranks == 1:
         return words
@@ -226,4 +233,7 @@ def command(lammps: Lammps, engine: Engine, deck: str = "in.lammps") -> list[str
 
 def environment(lammps: Lammps, engine: Engine) -> dict[str, str]:
     """Return the whole environment of a run. OMP_NUM_THREADS is always explicit: unset, LAMMPS takes every core."""
-    return {**os.environ, **lammps.environment, "OMP_NUM_THREADS": str(engine.threads)}
+    given = {**os.environ, **lammps.environment, "OMP_NUM_THREADS": str(engine.threads)}
+    # KOKKOS warns, and is slow, where threads may wander; several ranks would be bound to the same cores.
+    bound = {"OMP_PROC_BIND": "spread", "OMP_PLACES": "threads"} if lammps.switches and engine.ranks == 1 else {}
+    return {**bound, **given}

@@ -27,6 +27,10 @@ class Lammps:
     """The folder of potential files that this installation ships."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables that must be set to start it."""
+    kokkos: tuple[str, ...] = ()
+    """Back ends of its KOKKOS package, as ``CUDA``, ``OpenMP``, ``Serial``; empty without the package."""
+    switches: tuple[str, ...] = ()
+    """What the accelerator package needs on the command line, for one potential (`lampion.kokkos`)."""
     plugin: str = ""
     """The plugin that brings pair styles which it lacks: source and torch."""
     found_by: str

@@ -31,7 +31,6 @@ from lampion.check.judge import (
 from lampion.engine import Engine
 from lampion.errors import EngineError, RunError
 from lampion.framework import Environment
-from lampion.model import inspect
 from lampion.protocol import Custom
 from lampion.study import Job, Plan
 from lampion.thermo import read_log
@@ -137,7 +136,7 @@ def _sha256(path: Path, changed: int) -> str:
 def _check(plan: Plan, job: Job) -> Verdict:
     atoms = _rattled(job.atoms)
     placement = structure.place(atoms)
-    dtype = _dtype(job)
+    dtype = "float32" if job.pair.float32 else "float64"  # LAMMPS's own styles are float64
     limits = LIMITS[dtype]
     strains = _strains(job, placement.periodic)
     no_strain = (
@@ -166,6 +165,8 @@ def _check(plan: Plan, job: Job) -> Verdict:
         findings.append(derivative(one.virial, strains, energies, limits))
     if job.pair.one_rank:
         notes.append(f"pair style {job.pair.pair_styles[0]} runs on one rank")
+    elif plan.study.engine.kokkos is not None and plan.study.engine.kokkos.gpus == 1:
+        notes.append("one GPU: one rank only")
     elif job.lammps.mpi == "STUBS" or job.lammps.mpiexec is None:
         notes.append("this LAMMPS has no MPI: one rank only")
     else:
@@ -199,13 +200,6 @@ def _rattled(atoms: ase.Atoms) -> ase.Atoms:
     made.set_masses(atoms.get_masses())
     made.positions += np.random.default_rng(0).normal(0.0, RATTLE, made.positions.shape)
     return made
-
-
-def _dtype(job: Job) -> str:
-    """Return the numbers that the model computes with; LAMMPS's own styles use float64."""
-    if not job.pair.framework:
-        return "float64"
-    return "float32" if any(inspect(p).dtype == "float32" for p in job.pair.files.values()) else "float64"
 
 
 def _strains(job: Job, periodic: tuple[bool, bool, bool]) -> tuple[str, ...]:

@@ -151,6 +151,7 @@ def _setup(
         files={model.path.name: model.path},
         pair_styles=(style,),
         framework="mace" if style == "mace" else "nequip",
+        float32=model.dtype == "float32",
         one_rank=style == "nequip",
         newton=newton,
         atom_map=atom_map,

@@ -33,6 +33,8 @@ class PairSetup:
     """The pair styles that the LAMMPS must have."""
     framework: Literal["mace", "nequip", "deepmd"] | None = None
     """What brings the pair style where the LAMMPS lacks it."""
+    float32: bool = False
+    """Whether the model computes with seven digits."""
     one_rank: bool = False
     """Whether the style can't be spread over MPI ranks."""
     kspace_style: str | None = None

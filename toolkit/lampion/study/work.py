@@ -13,7 +13,7 @@ from typing import Any
 import ase
 import numpy as np
 
-from lampion import __version__, deck, dispatch, engine, framework, potential, run, structure
+from lampion import __version__, deck, dispatch, engine, framework, kokkos, potential, run, structure
 from lampion.errors import LampionError, SettingError
 from lampion.lammps import Lammps
 from lampion.study.points import Point, content, expand, seeds
@@ -103,6 +103,11 @@ def _job(path: Path, point: Point, lammps: Lammps, root: int, made: Made) -> Job
         lammps.require("pair", style)
     if pair.kspace_style:
         lammps.require("kspace", pair.kspace_style)
+    if study.engine.kokkos is not None:
+        lammps = kokkos.accelerate(
+            lammps, study.engine.kokkos, pair.pair_styles, newton=pair.newton, ranks=study.engine.ranks,
+            threads=study.engine.threads, float32=pair.float32,
+        )  # fmt: skip
     swept = ", ".join(f"{name} = {value}" for name, value in point.values.items())
     header = "\n".join(
         [
