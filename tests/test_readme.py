@@ -55,6 +55,19 @@ def reading_table() -> str:
     return "\n".join(lines)
 
 
+def speed_table() -> str:
+    """Return what the benchmark of the models in LAMMPS measured."""
+    record = json.loads((BENCHMARKS / "mlip_speed.json").read_text())
+    lines = [
+        "| model | LAMMPS, µs | ASE, µs | ASE / LAMMPS | 2 ranks against 1, 4,096 atoms |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in record["CPU time per atom and step, 512 atoms"].items():
+        ranks = record["wall time of a step, 4096 atoms"].get(name, {}).get("speed-up", "one rank only")
+        lines.append(f"| {name} | {row['LAMMPS, µs']} | {row['ASE, µs']} | {row['ASE / LAMMPS']} | {ranks} |")
+    return "\n".join(lines)
+
+
 def calibration_table() -> str:
     """Return what the Monte Carlo with known D measured."""
     record = json.loads((BENCHMARKS / "diffusion_calibration.json").read_text())
@@ -70,7 +83,12 @@ def calibration_table() -> str:
 
 @pytest.mark.parametrize(
     ("name", "table"),
-    [("quickstart", quickstart_table), ("reading", reading_table), ("calibration", calibration_table)],
+    [
+        ("quickstart", quickstart_table),
+        ("reading", reading_table),
+        ("calibration", calibration_table),
+        ("speed", speed_table),
+    ],
 )
 def test_a_table_of_the_readme_is_made_from_committed_results(name: str, table: Callable[[], str]) -> None:
     inside = re.search(rf"<!-- {name} table -->\n\n(.*?)\n\n<!-- end", README, re.DOTALL)
@@ -89,7 +107,9 @@ def test_the_readmes_study_is_valid(tmp_path: Path) -> None:
     assert len(expand(read_document(tmp_path / "study.yaml"))) == 6
 
 
-@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*/study.yaml")), ids=lambda p: p.parent.name)
+@pytest.mark.parametrize(
+    "example", sorted((ROOT / "examples").glob("*/*.yaml")), ids=lambda p: f"{p.parent.name}-{p.stem}"
+)
 def test_every_example_is_a_valid_study(example: Path) -> None:
     assert expand(read_document(example))
 
