@@ -94,7 +94,8 @@ def reference(
     """Return what the framework's own calculator says."""
     given = {}
     for k, one in enumerate(atoms.values()):
-        values = {"numbers": one.numbers, "positions": one.positions, "cell": one.cell[:], "pbc": one.pbc}
+        symbols = np.array(one.get_chemical_symbols())
+        values = {"symbols": symbols, "positions": one.positions, "cell": one.cell[:], "pbc": one.pbc}
         given |= {f"{what}:{k}": value for what, value in values.items()}
     np.savez(folder / "given.npz", **given)
     side(name, name, model, dtype, "", folder / "given.npz", folder / "said.npz", script=CALCULATOR)

@@ -68,6 +68,15 @@ def speed_table() -> str:
     return "\n".join(lines)
 
 
+def diffusion_speed_table() -> str:
+    """Return what the benchmark of diffusion measured."""
+    record = json.loads((BENCHMARKS / "diffusion_speed.json").read_text())
+    lines = ["| what | by | CPU s | times Lampion |", "|---|---|---|---|"]
+    for what, row in record["CPU s"].items():
+        lines += [f"| {what} | {who} | {t:g} | {float(f'{t / row["Lampion"]:.3g}'):g} |" for who, t in row.items()]
+    return "\n".join(lines)
+
+
 def calibration_table() -> str:
     """Return what the Monte Carlo with known D measured."""
     record = json.loads((BENCHMARKS / "diffusion_calibration.json").read_text())
@@ -77,7 +86,8 @@ def calibration_table() -> str:
     ]
     for row in record["rows"]:
         numbers = [f"{100 * row[name]:.1f}" for name in ("scatter", "stated", "in 1σ", "in 2σ")]
-        lines.append(f"| {row['model']} | {row['estimator']} | " + " | ".join(numbers) + " |")
+        who = row["estimator"] + ("" if row["replicas"] == record["replicas"] else f" ({row['replicas']} walks)")
+        lines.append(f"| {row['model']} | {who} | " + " | ".join(numbers) + " |")
     return "\n".join(lines)
 
 
@@ -88,6 +98,7 @@ def calibration_table() -> str:
         ("reading", reading_table),
         ("calibration", calibration_table),
         ("speed", speed_table),
+        ("diffusion speed", diffusion_speed_table),
     ],
 )
 def test_a_table_of_the_readme_is_made_from_committed_results(name: str, table: Callable[[], str]) -> None:

@@ -308,7 +308,7 @@ def _in_framework(
         variants[", ".join(f"{new} in place of {old}" for old, new in exchanged.items() if old != new)] = made
     given: dict[str, Any] = {}
     for k, one in enumerate(variants.values()):
-        given |= {f"numbers:{k}": one.numbers, f"positions:{k}": one.positions}
+        given |= {f"symbols:{k}": np.array(one.get_chemical_symbols()), f"positions:{k}": one.positions}
         given |= {f"cell:{k}": one.cell.array, f"pbc:{k}": one.pbc}
     scratch = folder / f".framework-{uuid.uuid4().hex}"
     scratch.mkdir(parents=True)

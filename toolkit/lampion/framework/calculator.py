@@ -3,7 +3,7 @@
     python calculator.py KIND MODEL DTYPE HEAD GIVEN.npz SAID.npz
 
 KIND is ``mace`` (a checkpoint), ``mace-export`` (TorchScript, with MACE's own neighbour list), ``nequip`` (checkpoint
-or package; Allegro too) or ``deepmd``; HEAD may be empty. GIVEN holds ``numbers:k``, ``positions:k`` (Å), ``cell:k``
+or package; Allegro too) or ``deepmd``; HEAD may be empty. GIVEN holds ``symbols:k``, ``positions:k`` (Å), ``cell:k``
 (Å, rows) and ``pbc:k``; SAID gets ``energy:k`` (eV), ``forces:k`` (eV/Å), and, where all is periodic, ``virial:k``
 (−∂E/∂strain, 3 × 3, eV).
 """
@@ -22,8 +22,8 @@ Evaluate = Callable[[Any, Any, Any, Any], "tuple[float, Any, Any]"]
 def _by_ase(calculator: Any) -> Evaluate:
     import ase
 
-    def evaluate(numbers: Any, positions: Any, cell: Any, pbc: Any) -> tuple[float, Any, Any]:
-        atoms = ase.Atoms(numbers=numbers, positions=positions, cell=cell, pbc=pbc, calculator=calculator)
+    def evaluate(symbols: Any, positions: Any, cell: Any, pbc: Any) -> tuple[float, Any, Any]:
+        atoms = ase.Atoms(list(symbols), positions=positions, cell=cell, pbc=pbc, calculator=calculator)
         energy, forces = atoms.get_potential_energy(), atoms.get_forces()
         # Elsewhere the calculators put a cell of their own around the atoms.
         virial = -atoms.get_stress(voigt=False) * atoms.get_volume() if pbc.all() else None
@@ -42,16 +42,17 @@ def _mace(model: str, dtype: str, head: str) -> Evaluate:
 def _mace_export(model: str, dtype: str, head: str) -> Evaluate:
     del dtype, head
     import torch
+    from ase.data import atomic_numbers
     from mace.data.neighborhood import get_neighborhood
 
     module = torch.jit.load(model, map_location="cpu").eval()
     elements, real = module.atomic_numbers.tolist(), module.r_max.dtype
 
-    def evaluate(numbers: Any, positions: Any, cell: Any, pbc: Any) -> tuple[float, Any, Any]:
+    def evaluate(symbols: Any, positions: Any, cell: Any, pbc: Any) -> tuple[float, Any, Any]:
         edges, shifts, unit, used = get_neighborhood(
             positions=positions, cutoff=float(module.r_max), pbc=tuple(map(bool, pbc)), cell=cell.copy()
         )
-        kinds = torch.tensor([elements.index(int(z)) for z in numbers])
+        kinds = torch.tensor([elements.index(atomic_numbers[s]) for s in symbols])
         data = {
             "positions": torch.tensor(positions, dtype=real),
             "node_attrs": torch.nn.functional.one_hot(kinds, len(elements)).to(real),
@@ -59,10 +60,10 @@ def _mace_export(model: str, dtype: str, head: str) -> Evaluate:
             "shifts": torch.tensor(shifts, dtype=real),
             "unit_shifts": torch.tensor(unit, dtype=real),
             "cell": torch.tensor(used, dtype=real),
-            "batch": torch.zeros(len(numbers), dtype=torch.int64),
-            "ptr": torch.tensor([0, len(numbers)]),
+            "batch": torch.zeros(len(symbols), dtype=torch.int64),
+            "ptr": torch.tensor([0, len(symbols)]),
         }
-        out = module(data, torch.ones(len(numbers), dtype=torch.bool), True)
+        out = module(data, torch.ones(len(symbols), dtype=torch.bool), True)
         forces = out["forces"].detach().double().numpy()
         virial = out["virials"].detach().double().numpy().reshape(3, 3) if pbc.all() else None
         return float(out["node_energy"].detach().double().sum()), forces, virial
@@ -88,12 +89,10 @@ def _deepmd(model: str, dtype: str, head: str) -> Evaluate:
     potential = DeepPot(model)
     names = potential.get_type_map()
 
-    def evaluate(numbers: Any, positions: Any, cell: Any, pbc: Any) -> tuple[float, Any, Any]:
-        from ase.data import chemical_symbols  # deepmd-kit brings ase
-
+    def evaluate(symbols: Any, positions: Any, cell: Any, pbc: Any) -> tuple[float, Any, Any]:
         if pbc.any() != pbc.all():
             raise SystemExit("DeepPot knows structures that are periodic in all directions or in none")
-        kinds = [names.index(chemical_symbols[int(z)]) for z in numbers]
+        kinds = [names.index(s) for s in symbols]
         box = cell.reshape(1, 9) if pbc.all() else None
         energy, forces, virial = potential.eval(positions.reshape(1, -1), box, kinds)[:3]
         return float(energy.item()), forces[0], virial.reshape(3, 3) if box is not None else None
@@ -106,8 +105,8 @@ def main(kind: str, model: str, dtype: str, head: str, given: str, said: str) ->
     open_model = {"mace": _mace, "mace-export": _mace_export, "nequip": _nequip, "deepmd": _deepmd}[kind]
     evaluate = open_model(model, dtype, head)
     data, results = np.load(given), {}
-    for k in range(sum(name.startswith("numbers:") for name in data.files)):
-        energy, forces, virial = evaluate(*(data[f"{what}:{k}"] for what in ("numbers", "positions", "cell", "pbc")))
+    for k in range(sum(name.startswith("symbols:") for name in data.files)):
+        energy, forces, virial = evaluate(*(data[f"{what}:{k}"] for what in ("symbols", "positions", "cell", "pbc")))
         results[f"energy:{k}"], results[f"forces:{k}"] = np.asarray(energy), np.asarray(forces)
         if virial is not None:
             results[f"virial:{k}"] = np.asarray(virial)
