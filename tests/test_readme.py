@@ -73,7 +73,9 @@ def diffusion_speed_table() -> str:
     record = json.loads((BENCHMARKS / "diffusion_speed.json").read_text())
     lines = ["| what | by | CPU s | times Lampion |", "|---|---|---|---|"]
     for what, row in record["CPU s"].items():
-        lines += [f"| {what} | {who} | {t:g} | {float(f'{t / row["Lampion"]:.3g}'):g} |" for who, t in row.items()]
+        for who, taken in row.items():
+            ratio = float(f"{taken / row['Lampion']:.3g}")
+            lines.append(f"| {what} | {who} | {taken:g} | {ratio:g} |")
     return "\n".join(lines)
 
 
