@@ -46,6 +46,16 @@ def quickstart_table() -> str:
     return "\n".join(lines)
 
 
+def salt_table() -> str:
+    """Return what the molten salt's committed results say."""
+    row = pd.read_csv(ROOT / "examples/molten_sodium_chloride/points.csv").iloc[0]
+    names = [("D Na", "cm²/s"), ("D Cl", "cm²/s"), ("Dσ", "cm²/s"), ("conductivity", "mS/cm")]
+    names += [("Green–Kubo conductivity", "mS/cm"), ("viscosity", "mPa·s")]
+    lines = [f"| {name} | {shown(row, name, unit)} {unit} |" for name, unit in names]
+    haven = Estimate(value=row["Haven ratio"], standard_error=row["Haven ratio error"], unit="", n_samples=2)
+    return "\n".join(["| molten NaCl at 1250 K | |", "|---|---|", *lines, f"| Haven ratio | {haven} |"])
+
+
 def reading_table() -> str:
     """Return what the benchmark of reading dumps measured."""
     record = json.loads((BENCHMARKS / "dump_reading.json").read_text())
@@ -97,6 +107,7 @@ def calibration_table() -> str:
     ("name", "table"),
     [
         ("quickstart", quickstart_table),
+        ("salt", salt_table),
         ("reading", reading_table),
         ("calibration", calibration_table),
         ("speed", speed_table),

@@ -177,9 +177,9 @@ def summary(collected: Collected) -> list[str]:
     """Return the results in words: every estimate with its error, window and number of samples."""
     lines = [line for point in collected.measured for line in _point(point)]
     lines += dict.fromkeys(
-        f"Displacements are {result.reference.statement}."
+        f"Displacements of {species} are {result.reference.statement}."
         for point in collected.measured
-        for result in point.diffusion.values()
+        for species, result in point.diffusion.items()
     )
     for series in collected.arrhenius:
         fit = series.fit
