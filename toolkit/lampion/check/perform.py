@@ -1,22 +1,16 @@
 """Do the check of a study's potential: a small deck in LAMMPS, the same structures in the framework, a verdict."""
 
 import hashlib
-import json
 import logging
-import os
-import subprocess
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import ase
 import numpy as np
 
-from lampion import data, deck, framework, run, structure
+from lampion import data, deck, run, structure
 from lampion.check.judge import (
     LIMITS,
     Finding,
@@ -28,9 +22,9 @@ from lampion.check.judge import (
     parity,
     ranks_agree,
 )
+from lampion.check.reference import in_framework, reference_of, sha256
 from lampion.engine import Engine
-from lampion.errors import EngineError, RunError
-from lampion.framework import Environment
+from lampion.errors import RunError
 from lampion.protocol import Custom
 from lampion.study import Job, Plan
 from lampion.thermo import read_log
@@ -44,7 +38,6 @@ RATTLE = 0.05
 NKTV2P = 1.6021765e6
 """bar per eV/Å³ as LAMMPS's metal units have it; CODATA's differs in the eighth digit."""
 
-CALCULATOR = Path(framework.__file__).with_name("calculator.py")
 
 # Their energies jump where a pair crosses the cutoff, so a derivative by finite steps means nothing.
 _JUMPING = ("lj/", "buck", "born", "coul/")
@@ -77,17 +70,6 @@ class Verdict:
             yield f"  note    {note}"
         if self.cause:
             yield f"  cause   {self.cause}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Reference:
-    """What a framework's own calculator reads."""
-
-    environment: Environment
-    kind: str
-    model: Path
-    head: str
-    note: str = ""
 
 
 def unchecked(plan: Plan) -> list[Job]:
@@ -123,14 +105,8 @@ def _record(plan: Plan, job: Job) -> Path:
     """Return where the verdict is kept: its name is a hash of the potential, its files and what runs it."""
     digest = hashlib.sha256(repr((job.pair.commands, job.placement.species, job.lammps.identity)).encode())
     for name, path in sorted(job.pair.files.items()):
-        digest.update(f"{name}\0{_sha256(path, path.stat().st_mtime_ns)}".encode())
+        digest.update(f"{name}\0{sha256(path, path.stat().st_mtime_ns)}".encode())
     return plan.path.parent / "checks" / f"{digest.hexdigest()[:24]}.json"
-
-
-@lru_cache
-def _sha256(path: Path, changed: int) -> str:
-    del changed
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _check(plan: Plan, job: Job) -> Verdict:
@@ -150,12 +126,12 @@ def _check(plan: Plan, job: Job) -> Verdict:
     cause = ""
     theirs: Point | None = None
     swapped: Mapping[str, Point] = {}
-    reference, why = _reference(job)
+    reference, why = reference_of(job.pair)
     if reference is None:
         notes.append(why)
     else:
         notes += [reference.note] if reference.note else []
-        theirs, swapped = _in_framework(reference, atoms, dtype, folder)
+        theirs, swapped = in_framework(reference, atoms, dtype, folder)
         findings += parity(_user(placement, one), theirs, limits)
     if job.pair.kspace_style:
         notes.append("the sum of the forces is not zero by the grid of kspace_style, and not compared")
@@ -254,98 +230,3 @@ def _in_lammps(
 def _user(placement: structure.Placement, point: Point) -> Point:
     virial = None if point.virial is None else structure.tensor_to_user(placement, point.virial)
     return Point(energy=point.energy, forces=structure.to_user(placement, point.forces), virial=virial)
-
-
-def _reference(job: Job) -> tuple[_Reference | None, str]:
-    """Return what the framework reads to compute the same, or why there is nothing."""
-    if job.pair.framework is None:
-        return None, "LAMMPS's own pair style: there is no framework to compare it with"
-    try:
-        environment = framework.find(job.pair.framework)
-    except EngineError as error:
-        return None, f"not compared with the framework: {error}"
-    path = next(iter(job.pair.files.values()))
-    if job.pair.framework == "deepmd":
-        return _Reference(environment=environment, kind="deepmd", model=path, head=""), ""
-    source, head, why = _source(path)
-    if source is not None:
-        return _Reference(environment=environment, kind=job.pair.framework, model=source, head=head), ""
-    if job.pair.framework == "mace":
-        note = f"{why}: compared with the export itself, evaluated in Python with MACE's own neighbour list"
-        return _Reference(environment=environment, kind="mace-export", model=path, head="", note=note), ""
-    return None, f"{why}: not compared with the framework"
-
-
-def _source(path: Path) -> tuple[Path | None, str, str]:
-    """Return the model that an export was made from, with its head, where it is still there and unchanged.
-
-    `lampion model export` made it of a file that the user trusted, so that it may be loaded again.
-    """
-    beside = path.with_name(f"{path.name}.json")
-    try:
-        record = json.loads(beside.read_text(encoding="utf-8"))
-        source, wanted, made = Path(record["source"]), str(record["source_sha256"]), str(record["sha256"])
-        head = str(record.get("head") or "")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None, "", f"{beside} does not say which model the export is of"
-    if _sha256(path, path.stat().st_mtime_ns) != made:
-        return None, "", f"{beside} is of another export than {path.name}"
-    if not source.is_file() or _sha256(source, source.stat().st_mtime_ns) != wanted:
-        return None, "", f"{source}, of which the export is, is gone or changed"
-    return source, head, ""
-
-
-def _in_framework(
-    reference: _Reference, atoms: ase.Atoms, dtype: str, folder: Path
-) -> tuple[Point, Mapping[str, Point]]:
-    """Return what the framework's calculator says of the structure, and of it with species exchanged."""
-    kinds = list(dict.fromkeys(atoms.get_chemical_symbols()))
-    variants: dict[str, ase.Atoms] = {"": atoms}
-    for other in list(permutations(kinds))[1:6] if len(kinds) > 1 else []:
-        exchanged = dict(zip(kinds, other, strict=True))
-        made = atoms.copy()
-        made.set_chemical_symbols([exchanged[s] for s in atoms.get_chemical_symbols()])
-        variants[", ".join(f"{new} in place of {old}" for old, new in exchanged.items() if old != new)] = made
-    given: dict[str, Any] = {}
-    for k, one in enumerate(variants.values()):
-        given |= {f"symbols:{k}": np.array(one.get_chemical_symbols()), f"positions:{k}": one.positions}
-        given |= {f"cell:{k}": one.cell.array, f"pbc:{k}": one.pbc}
-    scratch = folder / f".framework-{uuid.uuid4().hex}"
-    scratch.mkdir(parents=True)
-    source, target = scratch / "given.npz", scratch / "said.npz"
-    try:
-        np.savez(source, **given)
-        _call(reference, dtype, source, target)
-        with np.load(target) as said:
-            points = [
-                Point(
-                    energy=float(said[f"energy:{k}"]),
-                    forces=said[f"forces:{k}"],
-                    virial=said.get(f"virial:{k}"),
-                )
-                for k in range(len(variants))
-            ]
-    finally:
-        for path in scratch.iterdir():
-            path.unlink()
-        scratch.rmdir()
-    return points[0], dict(zip(list(variants)[1:], points[1:], strict=True))
-
-
-def _call(reference: _Reference, dtype: str, source: Path, target: Path) -> None:
-    words = [reference.kind, str(reference.model), dtype, reference.head, str(source), str(target)]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")} | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [str(reference.environment.python), str(CALCULATOR), *words],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0 or not target.is_file():
-        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        raise EngineError(
-            f"{reference.model}: {reference.environment.name} can't compute the check's structure: "
-            f"{lines[-1] if lines else 'it said nothing'}"
-        )
