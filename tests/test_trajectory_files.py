@@ -319,6 +319,7 @@ def strict(data: bytes) -> tuple[list[int], np.ndarray, np.ndarray]:
 
 @example(where=696409, byte=10, kind="set", fallback=True, packed=False)  # a line of BOX BOUNDS broken in two
 @example(where=696409, byte=10, kind="set", fallback=False, packed=False)
+@example(where=207, byte=13, kind="insert", fallback=False, packed=False)  # a carriage return before BOX BOUNDS
 @given(
     st.integers(0, 10**6), st.integers(0, 255), st.sampled_from(["set", "cut", "insert", "remove"]), st.booleans(),
     st.booleans(),

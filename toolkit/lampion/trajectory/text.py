@@ -81,9 +81,8 @@ def _template(header: Header, lines: list[bytes]) -> Template:
     bounds = 0
     for line in lines:
         if line.startswith(b"ITEM:"):
-            item = next(
-                (name for name in _NUMBERS if line[6:].rstrip() == name or line[6:].startswith(name + b" ")), b""
-            )
+            said = line[6:].strip()  # as `read_header` reads it
+            item = next((name for name in _NUMBERS if said == name or said.startswith(name + b" ")), b"")
         if line.startswith(b"ITEM:") or not item:
             if segments and segments[-1][0] >= 0:
                 segments[-1][1] += len(line)
