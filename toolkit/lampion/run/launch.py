@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lampion import engine as engines
@@ -39,7 +39,7 @@ class Failure:
 
     cause: str
     """``input``, ``lost atoms``, ``not a number``, ``killed``, ``out of memory``, ``time limit``, ``executable``,
-    ``ranks`` or ``incomplete``."""
+    ``ranks``, ``threads`` or ``incomplete``."""
     message: str
 
 
@@ -101,7 +101,9 @@ def launch(
             cause="time limit", message=f"stopped after engine.timeout of {engine.timeout:g} s; raise it or run less"
         )
     else:
-        failure = judge(attempt, process.returncode, engine.ranks, oom_killed=_oom_kills() > oom)
+        failure = judge(
+            attempt, process.returncode, engine.ranks, threads=engine.threads, oom_killed=_oom_kills() > oom
+        )
     if failure is not None:
         return _record(attempt, failure)
     folders.publish(folder, attempt)
@@ -115,23 +117,74 @@ def _record(attempt: Path, failure: Failure) -> Failure:
     return failure
 
 
-def judge(attempt: Path, code: int, ranks: int, *, oom_killed: bool = False) -> Failure | None:
+@dataclass(kw_only=True)
+class _Said:
+    """What the output and the log say of how the run went, gathered line by line: either may be gigabytes."""
+
+    error: str = ""
+    input_line: str = ""
+    shared: str = ""
+    last: str = ""
+    memory: bool = False
+    nan: bool = False
+    ended: bool = False
+    procs: set[int] = field(default_factory=set)
+    threads: set[int] = field(default_factory=set)
+
+    def read(self, path: Path) -> None:
+        """Take in a file; one that is not there says nothing."""
+        if not path.is_file():
+            return
+        with path.open(encoding="utf-8", errors="replace") as file:
+            for line in file:
+                self._take(line)
+
+    def _take(self, line: str) -> None:
+        if _ROW.match(line):
+            self.nan = self.nan or bool(_NAN.search(line))
+        elif line.startswith("ERROR"):
+            self.error = self.error or line.strip()
+        elif line.startswith("Last input line"):
+            self.input_line = self.input_line or line.strip()
+        elif line.startswith("Total wall time"):
+            # DeePMD-kit's plugin says so of a CUDA that is not there at its end too, when all is well.
+            self.ended = True
+        elif loop := _LOOP.match(line):
+            self.procs.add(int(loop[1]))
+        elif grid := _GRID.search(line):
+            self.procs.add(int(grid[1]) * int(grid[2]) * int(grid[3]))
+        elif threads := _THREADS.search(line):
+            self.threads.add(int(threads[1]))
+        elif "bad_alloc" in line:
+            self.memory = True
+        elif _SHARED.search(line):
+            self.shared = self.shared or line.strip()
+        if not line.isspace():
+            self.last = line.strip()
+
+
+_ROW = re.compile(r" *\d+ ")
+_NAN = re.compile(r"\b[-+]?nan\b", re.IGNORECASE)
+_LOOP = re.compile(r"Loop time of \S+ on (\d+) procs")
+_GRID = re.compile(r"(\d+) by (\d+) by (\d+) MPI processor grid")
+_THREADS = re.compile(r"(\d+) OpenMP thread\(s\) per MPI task")
+_SHARED = re.compile("error while loading shared libraries|cannot open shared object")
+
+
+def judge(attempt: Path, code: int, ranks: int, *, threads: int = 1, oom_killed: bool = False) -> Failure | None:
     """Say what went wrong in an attempt that ended with the exit status `code`; None where all is well."""
-    log = _text(attempt / folders.LOG)
-    output = _text(attempt / folders.OUTPUT)
-    said = next((line.strip() for line in (output + "\n" + log).splitlines() if line.startswith("ERROR")), "")
-    last = next((line.strip() for line in output.splitlines() if line.startswith("Last input line")), "")
-    detail = f"{said} [{last}]" if said and last else said
-    # DeePMD-kit's plugin says so of a CUDA that is not there at its end too, when all is well.
-    ended = code == 0 and "Total wall time" in output + log
-    if not ended and re.search("error while loading shared libraries|cannot open shared object", output):
-        return Failure(cause="executable", message=_first(output, "shared"))
-    if said:
+    said = _Said()
+    for name in (folders.OUTPUT, folders.LOG):
+        said.read(attempt / name)
+    if said.shared and not (code == 0 and said.ended):
+        return Failure(cause="executable", message=said.shared)
+    if said.error:
+        detail = f"{said.error} [{said.input_line}]" if said.input_line else said.error
         for cause, pattern in _CAUSES:
-            if re.search(pattern, said, re.IGNORECASE):
+            if re.search(pattern, said.error, re.IGNORECASE):
                 return Failure(cause=cause, message=detail)
         return Failure(cause="input", message=detail)
-    if oom_killed or "bad_alloc" in output:
+    if oom_killed or said.memory:
         return Failure(
             cause="out of memory", message="the system killed it for memory; fewer atoms or ranks need less"
         )
@@ -139,21 +192,28 @@ def judge(attempt: Path, code: int, ranks: int, *, oom_killed: bool = False) -> 
         number = -code if code < 0 else code - 128
         return Failure(cause="killed", message=f"ended by signal {number} ({signal.Signals(number).name})")
     if code != 0:
-        lines = [line for line in output.splitlines() if line.strip()]
-        return Failure(cause="input", message=f"exit status {code}: {lines[-1] if lines else 'no output'}")
-    if "Total wall time" not in output + log:
+        return Failure(cause="input", message=f"exit status {code}: {said.last or 'no output'}")
+    if not said.ended:
         return Failure(cause="incomplete", message="LAMMPS ended without its closing line; the deck may quit early")
-    if re.search(r"^ *\d+ .*\b[-+]?nan\b", log, re.MULTILINE | re.IGNORECASE):
+    if said.nan:
         return Failure(
             cause="not a number", message="the log holds nan: the dynamics blew up; try a smaller timestep"
         )
-    used = [int(n) for n in re.findall(r"^Loop time of \S+ on (\d+) procs", log, re.MULTILINE)]
-    used += [x * y * z for x, y, z in _grids(log)]
-    wrong = [n for n in used if n != ranks]
-    if wrong:
+    return _elsewhere(said, ranks, threads)
+
+
+def _elsewhere(said: _Said, ranks: int, threads: int) -> Failure | None:
+    """Say where LAMMPS ran on other ranks or threads than were asked for."""
+    if wrong := said.procs - {ranks}:
         return Failure(
             cause="ranks",
-            message=f"{ranks} ranks were asked for and LAMMPS ran on {wrong[0]}: mpiexec is not of its MPI",
+            message=f"{ranks} ranks were asked for and LAMMPS ran on {min(wrong)}: mpiexec is not of its MPI",
+        )
+    if wrong := said.threads - {threads}:
+        return Failure(
+            cause="threads",
+            message=f"{threads} threads a rank were asked for and LAMMPS ran on {min(wrong)}: the deck sets its own "
+            "number (`package omp`); set engine.threads to it",
         )
     return None
 
@@ -163,22 +223,6 @@ _CAUSES = (
     ("not a number", r"Non-numeric|not a number|\bnan\b"),
     ("out of memory", r"Failed to (re)?allocate|out of memory"),
 )
-
-
-def _grids(log: str) -> list[tuple[int, int, int]]:
-    found = re.findall(r"(\d+) by (\d+) by (\d+) MPI processor grid", log)
-    return [(int(x), int(y), int(z)) for x, y, z in found]
-
-
-def _text(path: Path, limit: int = 50_000_000) -> str:
-    if not path.is_file():
-        return ""
-    with path.open("rb") as file:
-        return file.read(limit).decode("utf-8", errors="replace")
-
-
-def _first(text: str, word: str) -> str:
-    return next((line.strip() for line in text.splitlines() if word in line), text.strip()[:200])
 
 
 def _oom_kills() -> int:

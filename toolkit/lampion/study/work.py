@@ -75,7 +75,8 @@ def plan(path: Path, *, relock: bool = False) -> Plan:
         raise SettingError(f"{runs}: is no folder, and the runs belong there; move it away")
     study = points[0].study
     lammps = engine.find(study.engine)
-    engine.command(lammps, study.engine)
+    if any(getattr(point.study.protocol, "dump_format", None) == "zst" for point in points):
+        engine.require_zstd()
     locked = None if relock else _locked(path, study, lammps)
     drawn = study.seed if study.seed is not None else secrets.randbelow(2**31)
     root = drawn if locked is None else locked
@@ -108,6 +109,7 @@ def _job(path: Path, point: Point, lammps: Lammps, root: int, made: Made) -> Job
             lammps, study.engine.kokkos, pair.pair_styles, newton=pair.newton, ranks=study.engine.ranks,
             threads=study.engine.threads, float32=pair.float32,
         )  # fmt: skip
+    engine.command(lammps, study.engine)
     swept = ", ".join(f"{name} = {value}" for name, value in point.values.items())
     header = "\n".join(
         [
