@@ -21,7 +21,7 @@ from lampion.study.settings import Study
 SI = build(SILICON)
 DIFFUSION: Settings = {
     "name": "diffusion", "temperature": 300.0, "phase": "crystal", "equilibrate": 0.02, "sample": 0.1,
-    "dump_every": 0.01, "thermo_every": 0.01,
+    "dump_every": 0.005, "thermo_every": 0.01,
 }  # fmt: skip
 MD: Settings = {
     "name": "md", "dump_every": 0.01, "thermo_every": 0.01,
@@ -191,7 +191,7 @@ def test_a_comment_that_swallows_the_next_command_is_no_comment_alone(copied: de
     ("name", "value"),
     [
         ("temperature", 301.0), ("sample", 0.2), ("equilibrate", 0.04), ("pressure", 1.0), ("timestep", 0.002),
-        ("temperature_damping", 0.2), ("dump_every", 0.02), ("coupling", "iso"), ("ensemble", "nve"),
+        ("temperature_damping", 0.2), ("dump_every", 0.004), ("coupling", "iso"), ("ensemble", "nve"),
         ("thermostat", "csvr"), ("sample_damping", 0.7), ("stress_every", 0.0), ("phase", "liquid"),
         ("hooks", {"computes": {"mine": "all msd"}}),
     ],
@@ -241,6 +241,8 @@ BAD_TEMPLATES: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     "a variable of ours": ("run 0\n", {"potential": 1}, ("protocol.variables.potential", "choose another")),
     "our hooks": ("run 0\n", {"hooks": 1}, ("protocol.variables.hooks", "choose another")),
     "a text where a number is meant": ("run {{ steps(n) }}\n", {"n": "long"}, ("mine.j2", "can't be rendered")),
+    "a global of Jinja": ("run {{ range }}\n", {"range": 1}, ("protocol.variables.range", "choose another")),
+    "no command": ("# nothing\n\n", {}, ("mine.j2", "no LAMMPS command")),
     "typographic quotes": ("print “done”\n", {}, ("“done”", "plain quotes")),
 }
 
@@ -332,6 +334,7 @@ def test_averages_begin_anew_with_the_measurement(name: str, tmp_path: Path) -> 
 
 BAD_HOOKS: dict[str, tuple[Settings, str]] = {
     "a fix of ours": ({"fixes": {"integrate": "all nve"}}, "hooks.fixes.integrate"),
+    "a sum of ours": ({"computes": {"sum_Si": "all ke"}}, "hooks.computes.sum_Si"),
     "a compute of ours": ({"computes": {"closest": "all ke"}}, "hooks.computes.closest"),
     "a group of ours": ({"groups": {"moving": "id 1"}}, "hooks.groups.moving"),
     "a fix without style": ({"fixes": {"x": "all"}}, "a group and a style"),
@@ -353,12 +356,49 @@ def test_a_bad_hook_is_refused(what: str) -> None:
 
 @pytest.mark.parametrize(
     "style", ["langevin 300 300 0.1 1", "temp/berendsen 300 300 0.1", "nvt temp 300 300 0.1", "nve", "brownian 1",
-              "viscous 0.1", "press/berendsen iso 0 0 1", "deform 1 x scale 1.1", "langevin/kk 300 300 0.1 1"]
+              "viscous 0.1", "press/berendsen iso 0 0 1", "deform 1 x scale 1.1", "langevin/kk 300 300 0.1 1",
+              "addforce 1 0 0", "efield 0.1 0 0", "ehex 1 1", "heat 1 1", "ffl 1 1 1 1", "bocs temp 1 1 1",
+              "srd 1 NULL 1 1 1", "tgnvt/drude temp 1 1 1 1 1 1", "momentum 1 linear 1 1 1", "dt/reset 1 1 1 1",
+              "spring/self 1", "wall/piston zlo", "gcmc 1 1 1 1 1 1 1 1", "ttm/mod 1 1", "unheard-of 1"]
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["diffusion", "ensemble"])
 def test_a_fix_that_changes_the_dynamics_is_refused_where_they_are_measured(name: str, style: str) -> None:
     with pytest.raises(ValidationError, match=rf"hooks\.fixes\.x \({style.split()[0]}\) is refused"):
         setting(protocol.Protocol, {**ALL[name], "hooks": {"fixes": {"x": f"all {style}"}}})
+
+
+@pytest.mark.parametrize("style", ["ave/time 1 1 1 c_x", "print 10 x", "wall/reflect zlo EDGE", "setforce 0 0 0"])
+def test_a_fix_that_watches_or_holds_is_taken_where_diffusion_is_measured(style: str) -> None:
+    made = setting(protocol.Protocol, {**DIFFUSION, "hooks": {"fixes": {"x": f"all {style}"}}})
+    assert made.hooks.fixes["x"] == f"all {style}"
+
+
+@pytest.mark.parametrize(
+    "style", ["nve", "nvt temp 300 300 0.1", "rigid single", "nve/limit 0.1", "move linear 1 0 0"]
+)
+def test_a_fix_that_integrates_atoms_once_more_is_refused_in_every_protocol(style: str) -> None:
+    with pytest.raises(ValidationError, match=r"hooks\.fixes\.x .* moves atoms that the protocol moves already"):
+        setting(protocol.Protocol, {**MD, "hooks": {"fixes": {"x": f"all {style}"}}})
+
+
+@pytest.mark.parametrize("name", ["dump_every", "thermo_every", "current_every"])
+@pytest.mark.parametrize("kind", ["diffusion", "ensemble"])
+def test_an_interval_without_a_step_is_refused(kind: str, name: str) -> None:
+    with pytest.raises(ValidationError, match=f"{name} must be at least a timestep of 0.001 ps, not 1e-09 ps"):
+        setting(protocol.Protocol, {**ALL[kind], name: 1e-9})
+
+
+@pytest.mark.parametrize("kind", ["diffusion", "ensemble"])
+def test_a_measurement_of_too_few_frames_is_refused(kind: str) -> None:
+    words = "sample must be at least 20 times dump_every, not 10 ps with a frame every 50 ps"
+    with pytest.raises(ValidationError, match=words):
+        setting(protocol.Protocol, {**ALL[kind], "sample": 10.0, "dump_every": 50.0})
+
+
+@pytest.mark.parametrize("mobile", [[], ["Si", "Si"]])
+def test_mobile_species_are_named_once_and_at_least_one(mobile: list[str]) -> None:
+    with pytest.raises(ValidationError, match="mobile must name each species"):
+        setting(protocol.Protocol, {**DIFFUSION, "mobile": mobile})
 
 
 def test_a_group_of_the_name_of_an_element_is_refused() -> None:

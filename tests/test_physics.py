@@ -4,6 +4,7 @@ Tolerances are those of issue 2 or follow from the standard error of the run; no
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from ase.constraints import FixAtoms
 
 from decks import SILICON, SW, Floats, Outcome, Settings, build, rattled, render, run, static, with_types
-from lampion import structure
+from lampion import deck, structure
 from lampion.analysis.statistics import Estimate, block_average
 from lampion.errors import TrajectoryError
 from lampion.thermo import ThermoRun
@@ -312,9 +313,12 @@ def test_no_net_momentum_is_pumped_into_the_measurement(measured: str, tmp_path:
 
 
 def test_the_momentum_law_catches_a_fix_that_pushes(tmp_path: Path) -> None:
-    pushed = {"fixes": {"push": "all addforce 1e-5 0.0 0.0"}}
-    what = {**LIQUID, "sample": 10.0, "thermo_every": 1.0, "hooks": pushed}
-    assert centre(frames(run(render(ARGON, LJ, what), tmp_path / "run"))) > 1e-3
+    what = {**LIQUID, "sample": 10.0, "thermo_every": 1.0, "hooks": {"fixes": {"push": "all print 1000 x screen no"}}}
+    made = render(ARGON, LJ, what)
+    text = made.files[deck.DECK].replace("all print 1000 x screen no", "all addforce 1e-5 0.0 0.0")
+    assert text != made.files[deck.DECK]
+    pushed = replace(made, files={**made.files, deck.DECK: text})
+    assert centre(frames(run(pushed, tmp_path / "run"))) > 1e-3
 
 
 def test_a_measured_liquid_is_at_its_temperature_and_near_its_pressure(liquid: Outcome) -> None:

@@ -459,7 +459,17 @@ REFUSED: dict[str, tuple[str, Settings, tuple[str, ...]]] = {
         custom("pair_style zbl 3 4"),
         ("has no Ge", "potential.elements"),
     ),
-    "charges without values": ("Si", custom("pair_style coul/cut 8", atom_style="charge"), ("potential.charges",)),
+    "charges without values": (
+        "Si",
+        custom("pair_style coul/cut 8", "pair_coeff * *", atom_style="charge"),
+        ("potential.charges",),
+    ),
+    "no pair_coeff": ("Si", custom("pair_style zero 8"), ("potential.lines", "no pair_coeff line")),
+    "a line that writes a file": (
+        "Si",
+        custom("pair_style zero 8", "pair_coeff * *", "pair_write 1 1 9 r 1 2 ../x Si"),
+        ("pair_write",),
+    ),
 }
 
 

@@ -180,7 +180,7 @@ COMMANDS = """
     units atom_style atom_modify boundary newton read_data group region compute fix unfix fix_modify neighbor
     neigh_modify timestep thermo thermo_style thermo_modify velocity run minimize min_style min_modify dump
     dump_modify undump write_restart write_data write_dump reset_timestep change_box variable mass pair_style
-    pair_coeff pair_modify pair_write kspace_style kspace_modify special_bonds
+    pair_coeff pair_modify kspace_style kspace_modify special_bonds
 """
 
 

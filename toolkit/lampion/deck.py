@@ -94,7 +94,7 @@ def render(
     }
     inputs = dict(potential.files)
     if isinstance(protocol, Custom):
-        clash = sorted(set(protocol.variables) & {*variables, "comment"})
+        clash = sorted(set(protocol.variables) & {*variables, *environment.globals, "comment"})
         if clash:
             raise TemplateError(
                 f"protocol.variables.{clash[0]}: is a name that the template already has; choose another"
@@ -124,6 +124,8 @@ def render(
     except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
         said = " ".join(str(error).split())
         raise TemplateError(f"{where}: can't be rendered: {said}; correct the template") from error
+    if not _commands(text).strip():
+        raise TemplateError(f"{where}: gives no LAMMPS command; write the deck into it")
     turned = next((line for line in _commands(text).splitlines() if _TURNED.search(line)), None)
     if turned is not None:
         raise TemplateError(f"{where}: LAMMPS would read {turned!r} as other text; use plain quotes, dashes, blanks")

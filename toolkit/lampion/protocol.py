@@ -31,15 +31,28 @@ _OURS = {
 }
 """Names that the templates use: LAMMPS would add to such a group, and replace such a fix, without a word."""
 
-_DRIVING = (
-    "langevin", "gld", "gle", "brownian", "viscous", "temp", "qtb", "press", "deform", "box", "recenter", "move",
-    "nve", "nvt", "npt", "nph", "nvk", "rigid",
+_WATCHING = (
+    "ave", "vector", "print", "store", "property", "phonon", "balance", "halt", "numdiff", "pair", "saed", "orient",
+    "reaxff", "reax", "qeq", "acks2", "qtpie", "cmap", "amoeba", "tune", "setforce", "freeze", "shake", "rattle",
+    "enforce2d", "planeforce", "lineforce",
 )  # fmt: skip
-"""First parts of the styles of fixes that thermostat single atoms, move the cell, or integrate atoms once more."""
+"""First parts of the styles of fixes that only watch, are a part of the model, or hold atoms: none of them
+thermostats, pushes, moves the cell, or makes and takes atoms."""
+
+_WALLS = ("ees", "harmonic", "lepton", "lj1043", "lj126", "lj93", "morse", "reflect", "region", "table")
+
+_INTEGRATING = (
+    "nve", "nvt", "npt", "nph", "nvk", "nphug", "rigid", "brownian", "gjf", "gld", "hmc", "ipi", "move", "msst",
+    "pimd", "qbmsst", "tfmc", "tgnpt", "tgnvt",
+)  # fmt: skip
+"""First parts of the styles of fixes that integrate atoms, which our own fixes do already."""
 
 Coupling = Literal["iso", "aniso", "tri"]
 """How a barostat moves the cell: its volume, its three lengths, or lengths and angles."""
 
+
+FEWEST_FRAMES = 20
+"""Frames that a measurement needs at the least."""
 
 DumpFormat = Literal["text", "zst", "binary"]
 """How frames are written. Two million rows of id, type, xu, yu, zu take 61 MB as text and 80 MB as binary; writing
@@ -70,13 +83,20 @@ class Hooks:
         """Refuse a name that the templates use themselves, and lines without what each must have."""
         for kind, ours in _OURS.items():
             for name in getattr(self, kind):
-                if name in ours:
+                if name in ours or (kind == "computes" and name.startswith("sum_")):
                     raise ValueError(f"hooks.{kind}.{name} is a name that the templates use; choose another")
         for kind, words in (("computes", 2), ("fixes", 2), ("groups", 1), ("regions", 1)):
             for name, line in getattr(self, kind).items():
                 if len(line.split()) < words:
                     must = "a group and a style" if words == 2 else "a style"
                     raise ValueError(f"hooks.{kind}.{name} must be at least {must}, not {line!r}")
+        for name, line in self.fixes.items():
+            style = line.split()[1]
+            if style.split("/")[0] in _INTEGRATING:
+                raise ValueError(
+                    f"hooks.fixes.{name} ({style}) is refused: it moves atoms that the protocol moves already; "
+                    "write a custom template"
+                )
 
     @property
     def averages(self) -> dict[str, str]:
@@ -161,6 +181,10 @@ class Md:
     """ps between rows of the log."""
     hooks: Hooks = Hooks()
 
+    def __post_init__(self) -> None:
+        """Refuse an interval of no step."""
+        _whole_steps(self)
+
 
 @settings
 class Melt:
@@ -208,14 +232,14 @@ class Diffusion:
     thermo_every: Duration = 0.05
     """ps between rows of the log."""
     stress_every: NonNegative = 0.004
-    """ps between values of the stress for the viscosity; 0 writes none."""
+    """ps between values of the stress for the viscosity, and at least a step; 0 writes none."""
     current_every: NonNegative = 0.0
     """ps between values of each element's summed velocity, for the conductivity; 0 writes none. 0.005 is fit."""
     hooks: Hooks = Hooks()
 
     def __post_init__(self) -> None:
-        """Refuse what would change the dynamics that are measured."""
-        _undisturbed(self.hooks, self.phase, self.melt)
+        """Refuse what would change the dynamics that are measured, and what can't be measured."""
+        _undisturbed(self)
 
 
 @settings
@@ -249,25 +273,45 @@ class Ensemble:
     dump_format: DumpFormat = "text"
     thermo_every: Duration = 0.05
     stress_every: NonNegative = 0.0
-    """ps between values of the stress for the viscosity; 0 writes none."""
+    """ps between values of the stress for the viscosity, and at least a step; 0 writes none."""
     current_every: NonNegative = 0.0
     """ps between values of each element's summed velocity, for the conductivity; 0 writes none."""
     hooks: Hooks = Hooks()
 
     def __post_init__(self) -> None:
-        """Refuse what would change the dynamics that are measured."""
-        _undisturbed(self.hooks, self.phase, self.melt)
+        """Refuse what would change the dynamics that are measured, and what can't be measured."""
+        _undisturbed(self)
 
 
-def _undisturbed(hooks: Hooks, phase: str, melt: Melt | None) -> None:
-    for name, line in hooks.fixes.items():
+def _undisturbed(protocol: Diffusion | Ensemble) -> None:
+    """Refuse fixes that change the dynamics, and a measurement of too few frames."""
+    for name, line in protocol.hooks.fixes.items():
         style = line.split()[1]
-        if style.split("/")[0] in _DRIVING:
+        first, *rest = style.split("/")
+        if first not in _WATCHING and not (first == "wall" and rest and rest[0] in _WALLS):
             raise ValueError(
-                f"hooks.fixes.{name} ({style}) is refused: it changes the dynamics that diffusion measures"
+                f"hooks.fixes.{name} ({style}) is refused: it may change the dynamics that diffusion measures; "
+                "fixes that watch (ave/…, vector, print, …) are taken"
             )
-    if phase == "crystal" and melt is not None:
+    if protocol.phase == "crystal" and protocol.melt is not None:
         raise ValueError("melt has no meaning with phase crystal; set phase liquid, or drop melt")
+    if protocol.mobile is not None and (not protocol.mobile or len(set(protocol.mobile)) < len(protocol.mobile)):
+        raise ValueError("mobile must name each species that diffuses once, and at least one")
+    _whole_steps(protocol)
+    frames = round(protocol.sample / protocol.timestep) // round(protocol.dump_every / protocol.timestep)
+    if frames < FEWEST_FRAMES:
+        raise ValueError(
+            f"sample must be at least {FEWEST_FRAMES} times dump_every, not {protocol.sample:g} ps with a frame "
+            f"every {protocol.dump_every:g} ps"
+        )
+
+
+def _whole_steps(protocol: Md | Diffusion | Ensemble) -> None:
+    """Refuse an interval that holds no whole step, which would become one of a step."""
+    for name in ("dump_every", "thermo_every", "current_every"):
+        interval = getattr(protocol, name, 0.0)
+        if interval and round(interval / protocol.timestep) < 1:
+            raise ValueError(f"{name} must be at least a timestep of {protocol.timestep:g} ps, not {interval:g} ps")
 
 
 Value = bool | int | float | Line

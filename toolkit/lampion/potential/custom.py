@@ -11,7 +11,7 @@ from lampion.potential.record import PairSetup, find_file, header, require_eleme
 from lampion.potential.rigid_ion import require_neutral
 from lampion.settings import ELEMENTS, Element, File, Line, Text, settings
 
-_ALLOWED = ("pair_style", "pair_coeff", "pair_modify", "pair_write", "kspace_style", "kspace_modify", "special_bonds")
+_ALLOWED = ("pair_style", "pair_coeff", "pair_modify", "kspace_style", "kspace_modify", "special_bonds")
 
 
 @settings
@@ -53,6 +53,8 @@ def resolve_custom(
         commands += _for_types(line, potential.elements, species)
     if not any(c.startswith("pair_style ") for c in commands):
         raise PotentialError("potential.lines: has no pair_style line")
+    if not any(c.startswith(("pair_coeff ", "pair_style none")) for c in commands):
+        raise PotentialError("potential.lines: has no pair_coeff line")
     files: dict[str, Path] = {}
     for file in potential.files:
         path = find_file(file, folder, shipped)
