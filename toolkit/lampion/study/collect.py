@@ -17,7 +17,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from lampion import run, structure
 from lampion.analysis.arrhenius import ArrheniusResult, arrhenius
 from lampion.analysis.statistics import Estimate
-from lampion.errors import AnalysisError, LampionError
+from lampion.errors import AnalysisError, LampionError, RunError, TrajectoryError
 from lampion.study.measure import Measured, measure
 from lampion.study.point import MeasuredPoint, measure_point
 from lampion.study.work import Job, Plan
@@ -54,11 +54,7 @@ class Collected:
 
 
 def collect(plan: Plan) -> Collected:
-    """Read every finished run of `plan` and make its tables.
-
-    Raises:
-        LampionError: a finished run's files are not those that it published.
-    """
+    """Read every finished run of `plan` and make its tables; one whose files can't be read is flagged."""
     measured: dict[str, Measured] = {}
     rows = []
     for job in plan.jobs:
@@ -94,10 +90,13 @@ def _columns_in_order(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _measured(job: Job) -> Measured:
-    folder = run.verified(job.folder)
-    return measure(
-        job.point.study, folder, run.read_json(job.folder / "run.json", "species", "masses", "counts", "rotation")
-    )
+    """Return a run's numbers; what is wrong with its files or its data is its flag, and costs the others nothing."""
+    try:
+        folder = run.verified(job.folder)
+        record = run.read_json(job.folder / "run.json", "species", "masses", "counts", "rotation")
+        return measure(job.point.study, folder, record)
+    except (AnalysisError, TrajectoryError, RunError) as error:
+        return Measured(row={}, flags=(str(error),))
 
 
 def _points(plan: Plan, measured: Mapping[str, Measured]) -> list[MeasuredPoint]:
@@ -182,12 +181,12 @@ def _parquet(table: pd.DataFrame, path: Path) -> None:
 def final_structures(collected: Collected) -> list[ase.Atoms]:
     """Return what `static` and `minimize` runs ended in: atoms with energy, forces and stress in the user's frame.
 
-    Raises:
-        LampionError: a dump can't be read.
+    A run whose files can't be read is flagged in the table, and left out here.
     """
     found = []
     for job in collected.plan.jobs:
-        if run.state(job.folder).name != "done":
+        row = collected.runs.loc[collected.runs["run"] == job.key[:12]].iloc[0]
+        if row["state"] != "done" or pd.isna(row.get("energy (eV)")):
             continue
         folder = run.verified(job.folder)
         if not (folder / "final.dump").is_file():
@@ -195,7 +194,6 @@ def final_structures(collected: Collected) -> list[ase.Atoms]:
         dump = read_dump(folder / "final.dump", columns=["fx", "fy", "fz"], timestep=0.001)
         forces = np.stack([dump.extras[c][-1] for c in ("fx", "fy", "fz")], axis=-1)
         atoms = structure.user_atoms(job.placement, dump.positions[-1], dump.cells[-1], job.atoms)
-        row = collected.runs.loc[collected.runs["run"] == job.key[:12]].iloc[0]
         stress = [row[f"stress {name} (eV/Å³)"] for name in ("xx", "yy", "zz", "yz", "xz", "xy")]
         atoms.calc = SinglePointCalculator(
             atoms, energy=row["energy (eV)"], forces=structure.to_user(job.placement, forces), stress=stress

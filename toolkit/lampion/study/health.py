@@ -70,7 +70,7 @@ def health(
     T = last["Temp"]
     if temperature is not None and T.max() > 3 * temperature + 300:
         flags.append(f"the temperature reached {T.max():.0f} K with a target of {temperature:.0f} K: it blew up")
-    mean_T, mean_P = _mean(T, "K"), _mean(last["Press"], "bar")
+    mean_T, mean_P = mean_of_series(T, "K"), mean_of_series(last["Press"], "bar")
     if (
         temperature is not None
         and mean_T is not None
@@ -104,7 +104,8 @@ def health(
     )
 
 
-def _mean(series: np.ndarray, unit: str) -> Estimate | None:
+def mean_of_series(series: np.ndarray, unit: str) -> Estimate | None:
+    """Return the mean with its error; None where the series is too short or is no number."""
     try:
         return block_average(series, unit=unit)
     except UnreliableError as error:

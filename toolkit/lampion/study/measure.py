@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from lampion.analysis.diffusion import DiffusionResult, NotDiffusiveError, diffusion_coefficient
 from lampion.analysis.phase import phase
 from lampion.errors import AnalysisError, TrajectoryError
-from lampion.protocol import Diffusion, DumpFormat, Ensemble, Md, Minimize
-from lampion.study.health import Health, health
+from lampion.protocol import Custom, Diffusion, DumpFormat, Ensemble, Md, Minimize
+from lampion.study.health import Health, health, mean_of_series
 from lampion.study.settings import Study
 from lampion.thermo import ThermoRun, read_log
 from lampion.trajectory import Trajectory, read_dump
@@ -60,6 +60,7 @@ def measure(study: Study, folder: Path, record: Mapping[str, Any]) -> Measured:
 
     Raises:
         TrajectoryError: the log or a dump can't be read.
+        AnalysisError: they hold too little.
     """
     log = read_log(folder / "log.lammps")
     match study.protocol:
@@ -77,15 +78,47 @@ def measure(study: Study, folder: Path, record: Mapping[str, Any]) -> Measured:
             )
             row = {**_targets(target, last.pressure if last.ensemble == "npt" else None), **_health_row(checked)}
             return Measured(row=row, flags=checked.flags, health=checked)
+        case Custom():
+            return _custom(study, log, folder, record)
         case _:
             return _final(study, log, folder, record)
 
 
+def _custom(study: Study, log: Sequence[ThermoRun], folder: Path, record: Mapping[str, Any]) -> Measured:
+    """Means of the last run's columns, and the numbers of our own protocols where its log has their columns.
+
+    Columns without a unit are in those of the deck's `units`.
+    """
+    if not log:
+        return Measured(row={}, flags=("the log holds no run: the template runs nothing",))
+    last = log[-1]
+    row: dict[str, Any] = {"units": last.units}
+    for name, column in last.columns.items():
+        if name not in ("Step", "Time", "CPU", "Elapsed", "Dt"):
+            mean = mean_of_series(column, "")
+            row[f"{name} last"] = float(column[-1]) if len(column) else None
+            row[f"{name} mean"] = mean.value if mean else None
+            row[f"{name} error"] = mean.standard_error if mean else None
+    if last.units != "metal":
+        return Measured(row=row)
+    if set(last.columns) >= _FINAL:
+        final = _final(study, log, folder, record)
+        row = {**final.row, **row}
+    if all(set(run.columns) >= _HEALTH for run in log):
+        checked = health(log, record["species"], temperature=None, pressure=None, equilibrated=False)
+        return Measured(row={**_health_row(checked), **row}, flags=checked.flags, health=checked)
+    return Measured(row=row)
+
+
+_FINAL = {"PotEng", "Press", "Volume", "Pxx", "Pyy", "Pzz", "Pxy", "Pxz", "Pyz"}
+_HEALTH = {"Step", "Time", "Temp", "Press", "PotEng", "Econserve", "Volume", "c_closest"}
+
+
 def _final(study: Study, log: Sequence[ThermoRun], folder: Path, record: Mapping[str, Any]) -> Measured:
     """Energy, forces and stress of the last row, in the user's frame."""
-    last = {name: float(column[-1]) for name, column in log[-1].columns.items()} if log else {}
-    if not {"PotEng", "Pxx"} <= set(last):
-        return Measured(row={name: value for name, value in last.items() if name != "Step"}, flags=())
+    if not log or not len(log[-1].columns.get("Step", ())):
+        raise AnalysisError("the log holds no row of a run")
+    last = {name: float(column[-1]) for name, column in log[-1].columns.items()}
     n_atoms = sum(record["counts"].values())
     p = np.array(
         [
