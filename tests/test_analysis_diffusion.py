@@ -176,6 +176,16 @@ def test_few_hops_give_an_upper_bound_in_place_of_D():
     assert any("hops" in flag for flag in result.flags)
 
 
+def test_few_hops_are_flagged_in_a_chosen_window_too():
+    rng = np.random.default_rng(16)
+    x = np.cumsum(rng.normal(0.0, 0.02, (400, 4, 3)), axis=0)
+    result = diffusion_coefficient(x, np.arange(400) * 0.1, window=(0.5, 4.0), reference=NO_REFERENCE)
+    assert result.n_hops < 50
+    assert result.D is not None
+    assert result.D.value < result.upper_bound
+    assert any("the upper bound is safer" in flag for flag in result.flags)
+
+
 def test_the_window_can_be_chosen_and_is_then_not_refused():
     x = np.random.default_rng(14).normal(0.0, 0.1, (1000, 64, 3))
     result = diffusion_coefficient(x, np.arange(1000) * 0.1, window=(1.0, 10.0))

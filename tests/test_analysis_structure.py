@@ -161,6 +161,40 @@ def test_back_jumps_lower_the_correlation_factor():
     assert low < 1 / 3 < high
 
 
+def test_hops_between_sites_half_a_cell_apart_keep_their_direction():
+    """Two sites at 0 and L/2: the nearest image of the next site is as often behind as ahead of the ion."""
+    rng = np.random.default_rng(21)
+    n_frames, n_ions, edge = 4000, 30, 6.0
+    stepping = rng.random((n_frames, n_ions)) < 0.05
+    stepping[0] = False
+    step = np.where(stepping, rng.choice([-3.0, 3.0], (n_frames, n_ions)), 0.0)
+    x = np.zeros((n_frames, n_ions, 3))
+    x[:, :, 0] = np.cumsum(step, axis=0)
+    x += 0.1 * rng.normal(size=x.shape)
+    sites = [[0.0, 0.0, 0.0], [3.0, 0.0, 0.0]]
+    walk_ = hops(x, np.arange(n_frames) * 0.1, edge * np.eye(3), sites, radius=1.4)
+    low, high = walk_.correlation_factor.interval(0.99)
+    assert low < 1 < high
+    straight = np.abs(step)
+    x = np.zeros_like(x)
+    x[:, :, 0] = np.cumsum(straight, axis=0)
+    ahead = hops(x, np.arange(n_frames) * 0.1, edge * np.eye(3), sites, radius=1.4)
+    # Every hop goes on as the one before: cos θ = 1, and f has no bound.
+    assert ahead.correlation_factor is None
+    assert ahead.mean_square_length == pytest.approx(9.0)
+
+
+def test_a_long_stay_is_a_hop_though_it_flickers():
+    sites = np.array([[0.0, 0.0, 0.0], [3.0, 0.0, 0.0]])
+    where = np.array([0] * 20 + [1, 1, 1, 0] * 10 + [1] * 3)
+    result = hops(sites[where][:, None], np.arange(63.0), 9.0 * np.eye(3), sites, dwell=5.0, radius=1.0)
+    assert result.events.tolist() == [[20, 0, 0, 1]]
+    rattling = np.array([0] * 20 + [1, 0] * 20 + [0] * 3)
+    result = hops(sites[rattling][:, None], np.arange(63.0), 9.0 * np.eye(3), sites, dwell=5.0, radius=1.0)
+    assert len(result.events) == 0
+    assert result.n_flickers == 20
+
+
 def test_flicker_is_filtered_by_the_dwell_time_and_hops_are_kept():
     sites = np.array([[0.0, 0.0, 0.0], [3.0, 0.0, 0.0], [6.0, 0.0, 0.0]])
     where = np.array([0] * 20 + [1] + [0] * 10 + [1] * 2 + [0] * 7 + [1] * 30 + [2] * 2 + [1] * 8)
@@ -215,6 +249,48 @@ def test_a_cube_file_is_read_back_by_ase():
     assert found["atoms"].positions[0] == pytest.approx([1.0, 2.0, 3.0], abs=1e-5)
     assert found["atoms"].cell[:] == pytest.approx(SKEWED, abs=1e-4)
     assert found["data"] * ANGSTROM_IN_BOHR**3 == pytest.approx(rho.values, rel=1e-5)
+
+
+def test_a_cube_file_is_opened_by_ovito_and_one_without_atoms_is_not_written(tmp_path):
+    import ovito.io
+
+    rho = density(np.random.default_rng(10).uniform(size=(50, 4, 3)) @ SKEWED, SKEWED, spacing=1.0)
+    (tmp_path / "rho.cube").write_text(cube_text(rho, positions=[[1.0, 2.0, 3.0]], species=["Li"]))
+    data = ovito.io.import_file(str(tmp_path / "rho.cube")).compute()
+    (grid,) = data.grids.values()
+    assert grid.shape == rho.values.shape
+    assert pytest.approx(SKEWED, abs=1e-4) == np.asarray(data.cell[:, :3]).T
+    assert np.asarray(data.particles.positions)[0] == pytest.approx([1.0, 2.0, 3.0], abs=1e-4)
+    with pytest.raises(AnalysisError, match="an atom at least"):
+        cube_text(rho, positions=[], species=[])
+
+
+def test_a_stream_says_too_that_its_framework_moves():
+    rng = np.random.default_rng(13)
+    x = np.cumsum(rng.normal(0, 0.2, (640, 24, 3)), axis=0)
+    held = np.arange(24) >= 12
+    x[:, held] = rng.normal(0, 0.1, (640, 12, 3))
+    options = {"mobile": ~held, "framework": held, "window": (0.05, 0.5)}
+    assert stream_diffusion(iter(x), 640, 0.01, **options).flags == ()
+    x[320:, 12] += 3.0
+    (flag,) = stream_diffusion(iter(x), 640, 0.01, **options).flags
+    assert flag.startswith("the framework moves: 1 of 12 of its atoms")
+
+
+def test_green_kubo_diffusion_is_relative_to_the_reference_and_its_memory_is_bounded():
+    import tracemalloc
+
+    rng = np.random.default_rng(14)
+    c = np.exp(-0.05)
+    v = lfilter([1.0], [1.0, -c], np.sqrt(1 - c * c) * rng.normal(size=(2500, 400, 3)), axis=0)[500:]
+    still = green_kubo_diffusion(v, dt=0.01, cutoff=0.4).estimate
+    drifting = v + np.array([5.0, 0.0, 0.0])
+    tracemalloc.start()
+    moved = green_kubo_diffusion(drifting, dt=0.01, cutoff=0.4).estimate
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert moved.value == pytest.approx(still.value, rel=1e-9)
+    assert peak < 0.6 * drifting.nbytes
 
 
 def test_streamed_msds_are_those_of_the_array():

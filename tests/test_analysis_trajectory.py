@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from lampion.analysis import from_trajectory as of
+from lampion.analysis import selection
 from lampion.analysis.diffusion import NotDiffusiveError, diffusion_coefficient
 from lampion.analysis.tensor import diffusion_tensor
 from lampion.errors import AnalysisError
@@ -48,7 +51,65 @@ def test_a_liquid_has_no_framework():
     x = brownian(np.random.default_rng(2), 800, 64)
     result = of.tracer_diffusion(trajectory(x, ["Na", "Cl"] * 32, masses=np.tile([23.0, 35.5], 32)), "Na")
     assert result.reference.kind == "centre of mass"
-    assert of.phase_of(trajectory(x, ["Na", "Cl"] * 32)).verdict == "liquid"
+    assert selection.phase_of(trajectory(x, ["Na", "Cl"] * 32)).verdict == "liquid"
+
+
+def test_masses_come_from_the_elements_where_the_dump_has_none():
+    x = brownian(np.random.default_rng(22), 200, 4)
+    run = trajectory(x, ["Li", "Cl", "Li", "Cl"])
+    assert selection.masses_of(run) == pytest.approx([6.94, 35.45, 6.94, 35.45], abs=0.01)
+    assert selection.masses_of(trajectory(x, ["X"] * 4)) is None
+    assert "equally heavy" not in of.tracer_diffusion(run, "Li", window=(0.01, 0.1)).reference.statement
+
+
+def test_an_element_that_may_or_may_not_be_the_framework_is_flagged():
+    """Planted: sulphur of which a part leaves its sites is no reference, and that is said."""
+    rng = np.random.default_rng(23)
+    x, species = solid_electrolyte(rng)
+    x[1000:, 32:36] += 3.0
+    run = trajectory(x, species)
+    assert selection.phase_of(run, "S").verdict == "undecided"
+    result = of.tracer_diffusion(run, "Li")
+    assert result.reference.kind == "centre of mass"
+    assert any("whether S is a framework is undecided" in flag for flag in result.flags)
+    short = trajectory(x[:40:3], species)
+    with pytest.raises(AnalysisError):
+        selection.phase_of(short, "S")
+    assert any("can't be told" in flag for flag in selection.framework_of(short, ~(short.species == "S"), "auto")[1])
+
+
+def test_what_a_dump_holds_is_analysed_by_element(tmp_path):
+    rng = np.random.default_rng(24)
+    x, species = solid_electrolyte(rng, 1200)
+    run = trajectory(x, species)
+    window = (0.1, 1.0)
+    whole = of.tracer_diffusion(run, "Li", framework=["S"], window=window)
+    tensor = of.tensor_of(run, "Li", window=window)
+    assert tensor.isotropic.value == pytest.approx(whole.D.value, rel=1e-9)
+    assert of.density_of(run, "S").values.sum() > 0
+    with pytest.raises(AnalysisError, match="read the dump with columns"):
+        of.vibrations_of(run)
+    v = rng.normal(size=(1200, 64, 3))
+    moving = replace(run, extras=dict(zip(("vx", "vy", "vz"), np.moveaxis(v, -1, 0), strict=True)))
+    assert of.vibrations_of(moving, "Li").n_atoms == 32
+    assert of.velocity_diffusion(moving, "Li", cutoff=0.05).estimate.value > 0
+    hopping = of.hops_of(run, "S", [[0.0, 0, 0], [6.0, 0, 0]])
+    assert hopping.site_of.shape == (1200, 32)
+    rows = "".join(
+        f"ITEM: TIMESTEP\n{k}\nITEM: NUMBER OF ATOMS\n64\nITEM: BOX BOUNDS pp pp pp\n0 12\n0 12\n0 12\n"
+        "ITEM: ATOMS id element xu yu zu\n"
+        + "".join(f"{i + 1} {species[i]} {a:.9g} {b:.9g} {c:.9g}\n" for i, (a, b, c) in enumerate(x[k]))
+        for k in range(1200)
+    )
+    (tmp_path / "d.dump").write_text(rows)
+    streamed = of.streamed_diffusion(tmp_path / "d.dump", "Li", framework=["S"], window=window, timestep=0.01)
+    assert streamed.D.value == pytest.approx(whole.D.value, rel=0.1)
+    assert streamed.reference.kind == "framework"
+
+
+def test_van_hove_functions_reach_as_far_as_the_cell_allows():
+    x, species = solid_electrolyte(np.random.default_rng(7), 64)
+    assert of.van_hove_functions(trajectory(x, species, edge=10.0), "Li").r[-1] == pytest.approx(5.0, abs=0.1)
 
 
 def test_charge_is_transported_by_the_ions_that_move():

@@ -36,7 +36,14 @@ def main() -> None:
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(results / "van_hove_Na.png", dpi=200)
     rho = density(trajectory.positions, trajectory.cells, atoms=sodium, origin=trajectory.origins[0], spacing=0.5)
-    (results / "density_Na.cube").write_text(cube_text(rho, title="Na in molten NaCl, ions per cubic bohr"))
+    (results / "density_Na.cube").write_text(
+        cube_text(
+            rho,
+            positions=trajectory.positions[0],
+            species=trajectory.species,
+            title="Na in molten NaCl, ions per cubic bohr; atoms of the first frame",
+        )
+    )
     mean = sodium.sum() / abs(np.linalg.det(trajectory.cells[0]))
     # A melt has no sites: the map is flat but for noise. In a superionic crystal it shows them and the paths between.
     print(f"Na density {mean:.4f} per Å³, from {rho.values.min():.4f} to {rho.values.max():.4f} on the map's grid")

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import chdtrc
 
-from lampion.analysis.statistics import Estimate
+from lampion.analysis.statistics import Estimate, student_t
+from lampion.analysis.weighted import WeightedFit, weighted_fit
 from lampion.errors import AnalysisError
 from lampion.units import BOLTZMANN
 
@@ -33,6 +33,10 @@ class ArrheniusResult:
     """Probability of so large a chi-square if the line and the errors are right."""
     curvature: Estimate | None
     """d² ln D/d(1/kT)², eV²; None with fewer than three temperatures."""
+    fit: WeightedFit
+    """Of ln D = b₀ + b₁ β, β = 1/kT − `centre`."""
+    centre: float
+    """1/eV."""
     flags: tuple[str, ...]
 
     def ln_D(self, temperatures: ArrayLike) -> tuple[Array, Array]:
@@ -47,7 +51,7 @@ class ArrheniusResult:
         )
 
     def extrapolated(self, temperature: float, *, past: Sequence[float] = ()) -> Estimate:
-        """Return D at a temperature (K), its error that of ln D times D.
+        """Return D at a temperature (K), its error that of ln D times D; `interval` is right far from the data.
 
         Args:
             temperature: K.
@@ -64,21 +68,29 @@ class ArrheniusResult:
                 raise AnalysisError(
                     f"a transition at {transition:g} K lies between data and {temperature:g} K; simulate there"
                 )
-        value, error = (float(v) for v in self.ln_D(temperature))
+        value, error, dof = self.fit.combination(self._row(temperature))
         return Estimate(
             value=math.exp(value),
             standard_error=math.exp(value) * error,
             unit="cm²/s",
-            n_samples=self.Ea.n_samples,
+            n_samples=math.floor(dof) + 1,
             method=f"Arrhenius line at {temperature:g} K, σ(ln D) = {error:.2f}",
         )
+
+    def interval(self, temperature: float, level: float = 0.954) -> tuple[float, float]:
+        """Return the interval of D at a temperature (K), cm²/s, from that of ln D: never negative, nor symmetric."""
+        low, high = self.fit.interval(self._row(temperature), level)
+        return math.exp(low), math.exp(high)
+
+    def _row(self, temperature: float) -> list[float]:
+        return [1.0, 1 / (BOLTZMANN * temperature) - self.centre]
 
 
 def arrhenius(temperatures: ArrayLike, D: Sequence[Estimate]) -> ArrheniusResult:
     """Fit ln D = ln D₀ − Ea β, β = 1/kT, weighted by 1/σ²(ln D), σ(ln D) = σ(D)/D.
 
-    The covariance is (AᵀWA)⁻¹, from the errors of D, not rescaled by the residuals: the errors are known, and two
-    temperatures leave no residual. Curvature is the second-order term of the same weighted fit.
+    The covariance is that of `weighted_fit`: from the errors of D, with what their own uncertainty adds, not rescaled
+    by the residuals, of which two temperatures leave none. Curvature is the second-order term of the same fit.
 
     Args:
         temperatures: (n,), K.
@@ -95,42 +107,41 @@ def arrhenius(temperatures: ArrayLike, D: Sequence[Estimate]) -> ArrheniusResult
     T = np.asarray(temperatures, dtype=float)
     y, sigma = _logarithms(T, D)
     beta = 1 / (BOLTZMANN * T)
-    (ln_prefactor, slope), covariance, chi_square = _weighted(y, sigma, beta, 1)
-    # (ln D₀, slope) → (ln D₀, Ea): the slope is −Ea.
-    covariance = covariance * [[1, -1], [-1, 1]]
-    n_samples = min(d.n_samples for d in D) + len(T) - 2
+    centre = float(beta.mean())
+    dof = np.array([max(1, d.n_samples - 1) for d in D], dtype=float)
+    fit = weighted_fit(np.vander(beta - centre, 2, increasing=True), y, sigma, dof)
+    # (b₀, b₁) → (ln D₀, Ea) = (b₀ − b₁ centre, −b₁).
+    turn = np.array([[1.0, -centre], [0.0, -1.0]])
+    method = f"weighted fit of ln D against 1/kT, {len(T)} temperatures"
+
+    def estimate(vector: ArrayLike, unit: str) -> Estimate:
+        value, error, free = fit.combination(vector)
+        return Estimate(value=value, standard_error=error, unit=unit, n_samples=math.floor(free) + 1, method=method)
+
     different = len(np.unique(T))
-    flags, p_value, curvature = [], None, None
+    flags, curvature = [], None
     if different == 2:
         flags.append("two temperatures fix a line, they don't test it")
     else:
-        p_value = float(chdtrc(len(T) - 2, chi_square))
-        middle = beta - beta.mean()
-        coefficients, wide, _ = _weighted(y, sigma, middle, 2)
-        curvature = Estimate(
-            value=2 * coefficients[2], standard_error=2 * math.sqrt(wide[2, 2]), unit="eV²", n_samples=n_samples
-        )
-        if abs(curvature.value) > 2 * curvature.standard_error:
+        bent = weighted_fit(np.vander(beta - centre, 3, increasing=True), y, sigma, dof)
+        value, error, free = bent.combination([0.0, 0.0, 2.0])
+        curvature = Estimate(value=value, standard_error=error, unit="eV²", n_samples=math.floor(free) + 1)
+        if abs(value) > student_t(0.954, free) * error:
             flags.append(f"ln D is curved: second derivative {curvature}; one activation energy does not describe it")
-        if p_value < 0.01:
-            flags.append(f"the line misses the data: chi-square {chi_square:.1f} for {len(T) - 2} degrees of freedom")
-    method = f"weighted fit of ln D against 1/kT, {len(T)} temperatures"
+        if fit.p_value is not None and fit.p_value < 0.01:
+            flags.append(
+                f"the line misses the data: chi-square {fit.chi_square:.1f} for {fit.residual_dof} degrees of freedom"
+            )
     return ArrheniusResult(
-        Ea=Estimate(
-            value=-slope, standard_error=math.sqrt(covariance[1, 1]), unit="eV", n_samples=n_samples, method=method
-        ),
-        ln_prefactor=Estimate(
-            value=ln_prefactor,
-            standard_error=math.sqrt(covariance[0, 0]),
-            unit="",
-            n_samples=n_samples,
-            method=method,
-        ),
-        covariance=covariance,
+        Ea=estimate(turn[1], "eV"),
+        ln_prefactor=estimate(turn[0], ""),
+        covariance=turn @ fit.covariance @ turn.T,
         temperatures=T,
-        chi_square=None if different == 2 else chi_square,
-        p_value=p_value,
+        chi_square=None if different == 2 else fit.chi_square,
+        p_value=None if different == 2 else fit.p_value,
         curvature=curvature,
+        fit=fit,
+        centre=centre,
         flags=tuple(flags),
     )
 
@@ -148,14 +159,3 @@ def _logarithms(T: Array, D: Sequence[Estimate]) -> tuple[Array, Array]:
         if v <= 0 or e <= 0:
             raise AnalysisError(f"D = {v:g} ± {e:g} cm²/s at {t:g} K has no logarithm with an error; leave it out")
     return np.log(value), error / value
-
-
-def _weighted(y: Array, sigma: Array, x: Array, degree: int) -> tuple[list[float], Array, float]:
-    """Return coefficients (rising powers), their covariance (AᵀWA)⁻¹ and chi-square."""
-    scale = float(np.abs(x).max())
-    powers = scale ** np.arange(degree + 1)
-    design = np.vander(x / scale, degree + 1, increasing=True) / sigma[:, None]
-    covariance = np.linalg.inv(design.T @ design)
-    solution = covariance @ design.T @ (y / sigma)
-    residual = y / sigma - design @ solution
-    return (solution / powers).tolist(), covariance / np.outer(powers, powers), float(residual @ residual)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import chdtrc
 
 from lampion.analysis.statistics import Estimate, student_t
+from lampion.analysis.weighted import WeightedFit, weighted_fit
 from lampion.errors import AnalysisError
 
 Array = NDArray[np.float64]
@@ -86,7 +86,7 @@ class SizeDependence:
 
 
 def size_dependence(lengths: ArrayLike, values: Sequence[Estimate]) -> SizeDependence:
-    """Compare cells of different sizes: value = value_∞ + s/L, weighted by 1/σ².
+    """Compare cells of different sizes: value = value_∞ + s/L, weighted by 1/σ² (`weighted_fit`).
 
     For ions that hop in a solid there is no hydrodynamic correction; several supercells take its place (Klenk & Lai
     2016 on Li7La3Zr2O12; Grasselli 2022, arXiv 2203.09558). In a liquid s = −ξ kT/(6π η).
@@ -112,38 +112,35 @@ def size_dependence(lengths: ArrayLike, values: Sequence[Estimate]) -> SizeDepen
         raise AnalysisError(
             f"cells are compared in one unit, each value with an error; got {units}, errors {sigma.tolist()}"
         )
-    design = np.stack([np.ones_like(L), 1 / L], axis=1) / sigma[:, None]
-    covariance = np.linalg.inv(design.T @ design)
-    infinite, slope = covariance @ design.T @ (y / sigma)
-    weight = 1 / sigma**2
-    mean = float((weight * y).sum() / weight.sum())
-    p_constant = float(chdtrc(len(y) - 1, float((weight * (y - mean) ** 2).sum())))
-    n = min(v.n_samples for v in values)
+    dof = np.array([max(1, v.n_samples - 1) for v in values], dtype=float)
+    line = weighted_fit(np.stack([np.ones_like(L), 1 / L], axis=1), y, sigma, dof)
+    flat = weighted_fit(np.ones((len(L), 1)), y, sigma, dof)
     unit = units[0]
-    extrapolated = Estimate(
-        value=float(infinite),
-        standard_error=math.sqrt(covariance[0, 0]),
-        unit=unit,
-        n_samples=n,
-        method=f"weighted line in 1/L through {len(L)} cells",
-    )
-    gradient = Estimate(value=float(slope), standard_error=math.sqrt(covariance[1, 1]), unit=f"{unit}·Å", n_samples=n)
+
+    def estimate(fit: WeightedFit, vector: ArrayLike, unit: str, method: str) -> Estimate:
+        value, error, free = fit.combination(vector)
+        return Estimate(value=value, standard_error=error, unit=unit, n_samples=math.floor(free) + 1, method=method)
+
+    low, high = line.interval([0.0, 1.0], 0.954)
     big = int(L.argmax())
-    limit = student_t(0.954, n - 1)
-    # Var(y_big − y_∞) = σ_big² + C_00 − 2 Cov, and Cov(y_big, y_∞) = C_00 + C_01/L_big.
-    variance = sigma[big] ** 2 - covariance[0, 0] - 2 * covariance[0, 1] / L[big]
+    p_constant = flat.p_value if flat.p_value is not None else 1.0
     return SizeDependence(
         lengths=L,
-        infinite=extrapolated,
-        slope=gradient,
-        constant=Estimate(
-            value=mean,
-            standard_error=1 / math.sqrt(weight.sum()),
-            unit=unit,
-            n_samples=n,
-            method="weighted mean of the cells",
-        ),
+        infinite=estimate(line, [1.0, 0.0], unit, f"weighted line in 1/L through {len(L)} cells"),
+        slope=estimate(line, [0.0, 1.0], f"{unit}·Å", "of the line"),
+        constant=estimate(flat, [1.0], unit, "weighted mean of the cells"),
         p_constant=p_constant,
-        depends=p_constant < 0.05 or abs(gradient.value) > limit * gradient.standard_error,
-        largest_agrees=bool(abs(y[big] - infinite) <= limit * math.sqrt(max(variance, 0.0)) + 1e-12 * abs(infinite)),
+        depends=p_constant < 0.05 or not low <= 0 <= high,
+        largest_agrees=_agrees(line, y, big),
     )
+
+
+def _agrees(line: WeightedFit, y: Array, big: int) -> bool:
+    """Return whether y_big − y_∞ is zero within its 95.4 % interval; both hang on the same y."""
+    parts = np.eye(len(y))[big] - line.influence[0]
+    variances = parts**2 * line.variances
+    total = float(variances.sum())
+    if total <= 1e-24 * float(y[big]) ** 2:
+        return True
+    dof = max(1.0, total**2 / float((variances**2 / line.dof).sum()))
+    return bool(abs(parts @ y) <= student_t(0.954, dof) * math.sqrt(total))

@@ -24,7 +24,7 @@ from lampion.analysis.diffusion import DiffusionResult, fit_diffusion, framework
 from lampion.analysis.green_kubo import GreenKubo, green_kubo, with_method
 from lampion.analysis.msd import atom_indices, reference_frame
 from lampion.analysis.sampling import checked_runs, lag_range, unit_msds
-from lampion.analysis.slope import Line, fit_line
+from lampion.analysis.slope import Line, fit_line, growth, is_diffusive
 from lampion.analysis.statistics import Estimate, UnreliableError
 from lampion.errors import AnalysisError
 from lampion.units import A2_PER_PS_IN_CM2_PER_S, BOLTZMANN
@@ -57,6 +57,10 @@ class ConductivityResult:
     """(n_lags,), Å², one standard error over the units."""
     line: Array
     """(n_lags,), Å², NaN outside the window."""
+    log_slope: float
+    """d ln⟨|ΔP|²⟩/d ln t in the window: 1 where the transport of charge is diffusive."""
+    log_slope_error: float
+    """Of the growth beyond the cage, from the units."""
     flags: tuple[str, ...]
 
 
@@ -191,6 +195,8 @@ def _result(
     # D in Å²/ps times Σq²/(V kT).
     factor = density / (BOLTZMANN * temperature) * E2_PER_EV_A_PS_IN_MS_PER_CM / A2_PER_PS_IN_CM2_PER_S
     flags = list(tracer.flags)
+    if not is_diffusive(line):
+        flags.append(f"the collective displacement is not diffusive in the window of D*: its {growth(line)}")
     haven = None
     if D_charge.value > 3 * D_charge.standard_error:
         ratio = D.value / D_charge.value
@@ -215,6 +221,8 @@ def _result(
         collective_msd=msd,
         collective_error=units.std(axis=0, ddof=1) / math.sqrt(n),
         line=np.where(lags >= line.window[0], line.slope * lags + line.intercept, np.nan),
+        log_slope=line.log_slope,
+        log_slope_error=line.exponent_error,
         flags=tuple(flags),
     )
 

@@ -108,22 +108,25 @@ def find_sites(rho: Density, *, threshold: float = 0.1, separation: float = 1.5)
     return np.array(sites) + rho.origin
 
 
-def cube_text(
-    rho: Density, *, positions: ArrayLike | None = None, species: ArrayLike | None = None, title: str = "ion density"
-) -> str:
+def cube_text(rho: Density, *, positions: ArrayLike, species: ArrayLike, title: str = "ion density") -> str:
     """Return a Gaussian cube file: Bohr, density in 1/Bohr³, x the slowest.
 
     Args:
         rho: the density.
-        positions: (n_atoms, 3), Å, of atoms to draw with it, the framework for instance.
+        positions: (n_atoms, 3), Å, of atoms to draw with it, the framework or the ions of one frame: OVITO opens no
+            cube file without atoms.
         species: (n_atoms,), their symbols.
         title: first line.
 
     Raises:
-        AnalysisError: positions and species of different lengths, or no chemical symbol.
+        AnalysisError: positions and species of different lengths, no atom, or no chemical symbol.
     """
-    places = np.zeros((0, 3)) if positions is None else np.asarray(positions, dtype=float)
-    names = [] if species is None else [str(name) for name in np.asarray(species)]
+    places = np.asarray(positions, dtype=float).reshape(-1, 3)
+    names = [str(name) for name in np.asarray(species).ravel()]
+    if not names:
+        raise AnalysisError(
+            "a cube file needs an atom at least, or OVITO does not open it: give positions and species"
+        )
     if len(places) != len(names) or any(name not in ELEMENTS for name in names):
         raise AnalysisError(f"a cube file needs a chemical symbol for each atom, got {names} for {len(places)} atoms")
     n = rho.values.shape

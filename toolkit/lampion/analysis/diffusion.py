@@ -10,7 +10,7 @@ from scipy.special import gammaincinv
 
 from lampion.analysis.msd import Reference, atom_indices, reference_frame
 from lampion.analysis.sampling import checked_runs, lag_range, unit_msds
-from lampion.analysis.slope import Line, find_window, fit_line, is_diffusive, plateau
+from lampion.analysis.slope import Line, find_window, fit_line, growth, is_diffusive, plateau
 from lampion.analysis.statistics import Estimate, UnreliableError, student_t
 from lampion.errors import AnalysisError
 from lampion.units import A2_PER_PS_IN_CM2_PER_S
@@ -175,12 +175,12 @@ def fit_diffusion(
     line, found = find_window(lines) if window is None else _given(lags, msd, units, window)
     ion_time = n_atoms * duration
     n_hops = max(0.0, line.slope) * ion_time / hop_length**2
-    few = n_hops < FEW_HOPS and window is None
+    few = n_hops < FEW_HOPS
     D = _estimate(line, f"{len(units)} {unit}")
     inside = lags >= line.window[0]
     unit_lines = np.where(inside[:, None], np.outer(lags, line.unit_slopes) + line.unit_intercepts, np.nan)
     result = DiffusionResult(
-        D=None if few else D,
+        D=None if few and window is None else D,
         upper_bound=_upper_bound(D, n_hops, ion_time, hop_length),
         lags=lags,
         msd=msd,
@@ -200,11 +200,11 @@ def fit_diffusion(
         D_by_start_error=np.array([each.slope_error for each in lines]) / 6 * A2_PER_PS_IN_CM2_PER_S,
         reference=reference,
         drift=drift,
-        flags=(*_flags(line, found, few, n_hops), *flags),
+        flags=(*_flags(line, found, few, n_hops, chosen=window is not None), *flags),
     )
     if window is None and not found and (not few or n_hops < 1):
         raise NotDiffusiveError(
-            f"{_growth(line)}: use longer lags, or run longer (with hops of {hop_length:g} Å, D is below "
+            f"{growth(line)}: use longer lags, or run longer (with hops of {hop_length:g} Å, D is below "
             f"{result.upper_bound:.1e} cm²/s)",
             result,
         )
@@ -220,14 +220,20 @@ def framework_flags(runs: Sequence[Array], framework: ArrayLike | None, hop_leng
     if framework is None:
         return []
     index = atom_indices(framework, runs[0].shape[1])
-    moved = 0
-    for run in runs:
-        quarter = max(1, len(run) // 4)
-        shift = run[-quarter:, index].mean(axis=0) - run[:quarter, index].mean(axis=0)
-        moved += int((np.linalg.norm(shift - np.median(shift, axis=0), axis=1) > hop_length / 2).sum())
+    quarter = max(1, len(runs[0]) // 4)
+    return shift_flags(
+        [run[-quarter:, index].mean(axis=0) - run[:quarter, index].mean(axis=0) for run in runs], hop_length
+    )
+
+
+def shift_flags(shifts: Sequence[Array], hop_length: float) -> list[str]:
+    """Return the flag of `framework_flags` from how far each atom went, (n_atoms, 3) Å for each run."""
+    moved = sum(
+        int((np.linalg.norm(shift - np.median(shift, axis=0), axis=1) > hop_length / 2).sum()) for shift in shifts
+    )
     if not moved:
         return []
-    total = len(index) * len(runs)
+    total = sum(len(shift) for shift in shifts)
     return [f"the framework moves: {moved} of {total} of its atoms left their sites by over {hop_length / 2:g} Å"]
 
 
@@ -257,21 +263,11 @@ def _upper_bound(D: Estimate, n_hops: float, ion_time: float, hop_length: float)
     return max(poisson, D.value + student_t(0.90, D.n_samples - 1) * D.standard_error)
 
 
-def _growth(line: Line) -> str:
-    span = f"between {line.window[0]:.3g} and {line.window[1]:.3g} ps"
-    if not np.isfinite(line.log_slope):
-        return f"MSD does not grow {span}"
-    if is_diffusive(line):
-        return f"MSD grows as t^{line.log_slope:.2f} {span}, but its slope changes with the start of the fit"
-    if abs(line.log_slope - 1) < 0.1:
-        return f"MSD grows as t^{line.exponent:.2f} {span} beyond its value in the cage, not as t"
-    return f"MSD grows as t^{line.log_slope:.2f} {span}, not as t"
-
-
-def _flags(line: Line, found: bool, few: bool, n_hops: float) -> list[str]:
-    flags = [] if found else [_growth(line)]
+def _flags(line: Line, found: bool, few: bool, n_hops: float, *, chosen: bool) -> list[str]:
+    flags = [] if found else [growth(line)]
     if few:
-        flags.append(f"only {n_hops:.0f} hops in all, {FEW_HOPS} are needed: an upper bound in place of D")
-    if not few and line.slope_error > 0.5 * abs(line.slope):
+        instead = "the upper bound is safer than D in the chosen window" if chosen else "an upper bound in place of D"
+        flags.append(f"only {n_hops:.0f} hops in all, {FEW_HOPS} are needed: {instead}")
+    if (chosen or not few) and line.slope_error > 0.5 * abs(line.slope):
         flags.append(f"the error of D is {100 * line.slope_error / abs(line.slope):.0f} %: run longer")
     return flags

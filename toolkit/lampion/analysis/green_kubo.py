@@ -1,7 +1,7 @@
 """Transport coefficients as time integrals of equilibrium correlations (Green 1954, doi 10.1063/1.1740082)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -42,6 +42,7 @@ def green_kubo(
     unit: str,
     cutoff: float | None = None,
     n_blocks: int = 8,
+    correlation: Callable[[Array], Array] | None = None,
 ) -> GreenKubo:
     """Return factor · ∫₀^tc ⟨A(0) A(t)⟩ dt, averaged over components whose mean vanishes, by the trapezoidal rule.
 
@@ -60,6 +61,7 @@ def green_kubo(
         unit: of the result.
         cutoff: ps, in place of the one found.
         n_blocks: the fewest independent units.
+        correlation: gives the mean correlation, (n,), of a block of a series, which may then have any shape.
 
     Raises:
         AnalysisError: series of other shapes, not finite, or a cut-off beyond the blocks.
@@ -72,7 +74,8 @@ def green_kubo(
     """
     runs = [np.asarray(s, dtype=float) for s in series]
     for number, run in enumerate(runs):
-        if run.ndim != 2 or run.shape[1] != runs[0].shape[1] or not np.isfinite(run).all():
+        fits = run.shape[1:] == runs[0].shape[1:] and (run.ndim == 2 or correlation is not None)
+        if not fits or not np.isfinite(run.sum()):
             raise AnalysisError(f"series {number} must be finite and of shape (n, components), got {run.shape}")
     if dt <= 0:
         raise AnalysisError(f"the time between samples must be positive, got {dt:g} ps")
@@ -81,7 +84,7 @@ def green_kubo(
     length = min(len(part) for part in parts)
     if length < 20:
         raise AnalysisError(f"blocks of {length} samples are too short to integrate; run longer")
-    units = np.array([autocorrelation(part, centre=False)[:length] for part in parts]) / runs[0].shape[1]
+    units = np.array([(correlation or _mean_correlation)(part)[:length] for part in parts])
     mean, errors = units.mean(axis=0), units.std(axis=0, ddof=1) / math.sqrt(len(units))
     integral = (np.cumsum(units, axis=1) - (units[:, :1] + units) / 2) * dt * factor
     stop = _plateau(integral, _cutoff(mean, errors)) if cutoff is None else round(cutoff / dt)
@@ -114,6 +117,10 @@ def green_kubo(
         unit_values=integral[:, stop],
         cutoff=stop * dt,
     )
+
+
+def _mean_correlation(part: Array) -> Array:
+    return np.asarray(autocorrelation(part, centre=False) / part.shape[1], dtype=float)
 
 
 def _cutoff(correlation: Array, errors: Array) -> int:

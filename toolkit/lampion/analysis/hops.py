@@ -59,8 +59,10 @@ def hops(
 ) -> Hops:
     """Return the hops of ions between sites.
 
-    An ion belongs to a site while within `radius` of it, and then until it has stayed for `dwell` within that of
-    another; shorter visits are flicker (recrossing, rattling at a boundary). A hop is dated at the start of the stay.
+    An ion belongs to a site while within `radius` of it, and then until it has spent `dwell` more at another than
+    elsewhere; shorter visits are flicker (recrossing, rattling at a boundary). A hop is dated at the start of the
+    stay. Its vector joins the images of the two sites that the ion was at: in a small cell the nearest image of a
+    site half a cell away may be the other one.
 
     Args:
         positions: (n_frames, n_atoms, 3), Å, unwrapped.
@@ -90,7 +92,7 @@ def hops(
     histories = [_without_flicker(raw[:, ion], stay) for ion in range(len(index))]
     site_of = np.stack([history for history, _ in histories], axis=1)
     events = _events(site_of)
-    vectors = nearest_image(places[events[:, 3]] - places[events[:, 2]], boxes[0])
+    vectors = _vectors(events, raw, x, index, boxes, places, path)
     flickers = sum(count for _, count in histories)
     unassigned = float((raw < 0).mean())
     edges, counts = np.unique(events[:, 2:], axis=0, return_counts=True)
@@ -145,9 +147,10 @@ def _nearest_sites(x: Array, index: Integers, boxes: Array, places: Array, radiu
 
 
 def _without_flicker(raw: Integers, stay: int) -> tuple[Integers, int]:
-    """Return the site held at each frame, and the number of visits elsewhere that were too short to count.
+    """Return the site held at each frame, and the number of visits elsewhere that did not count.
 
-    Frames in transit neither break nor lengthen a visit.
+    The time at a new site counts up, the time elsewhere meanwhile counts down; at zero the visits so far were
+    flicker, at `stay` they are a hop, whatever flickers interrupt the stay. Frames in transit count for nobody.
     """
     frames = np.flatnonzero(raw >= 0)
     held = np.full(len(raw), -1, dtype=np.intp)
@@ -156,18 +159,41 @@ def _without_flicker(raw: Integers, stay: int) -> tuple[Integers, int]:
     sites = raw[frames]
     starts = np.flatnonzero(np.append(True, sites[1:] != sites[:-1]))
     lengths = np.diff(np.append(starts, len(sites)))
-    current, flickers, begin = -1, 0, 0
+    current, begin = int(sites[0]), 0
+    new, score, since, visits, flickers = -1, 0, 0, 0, 0
     for start, length in zip(starts, lengths, strict=True):
-        site, frame = sites[start], frames[start]
-        if site == current:
-            continue
-        if length >= stay or current < 0:
-            held[begin:frame] = current
-            current, begin = site, frame
-        else:
-            flickers += 1
+        site = int(sites[start])
+        if site == new:
+            score, visits = score + length, visits + 1
+        elif new >= 0:
+            score -= length
+            if score <= 0:
+                flickers, new = flickers + visits, -1
+        if new < 0 and site != current:
+            new, score, since, visits = site, length, int(frames[start]), 1
+        if new >= 0 and score >= stay:
+            held[begin:since] = current
+            current, begin, new = new, since, -1
     held[begin:] = current
-    return held, flickers
+    return held, flickers + (visits if new >= 0 else 0)
+
+
+def _vectors(
+    events: Integers, raw: Integers, x: Array, index: Integers, boxes: Array, places: Array, path: Array
+) -> Array:
+    """Return (n_hops, 3), Å: from the image of the old site that the ion was last at to that of the new one."""
+    scaled = places @ np.linalg.inv(boxes[0])
+
+    def image(frame: int, ion: int, site: int) -> Array:
+        here = x[frame, index[ion]] - path[frame]
+        place = scaled[site] @ boxes[frame]
+        return np.asarray(here + nearest_image((place - here)[None], boxes[frame])[0])
+
+    vectors = np.zeros((len(events), 3))
+    for number, (frame, ion, before, after) in enumerate(events):
+        left = frame - 1 - int(np.argmax(raw[frame - 1 :: -1, ion] == before))
+        vectors[number] = image(frame, ion, after) - image(left, ion, before)
+    return vectors
 
 
 def _events(site_of: Integers) -> Integers:

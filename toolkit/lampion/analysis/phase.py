@@ -26,7 +26,14 @@ class Phase:
     """Share of the atoms whose mean positions in the first and last quarter lie half a neighbour distance apart."""
 
 
-def phase(positions: ArrayLike, times: ArrayLike, cell: ArrayLike, *, atoms: ArrayLike | None = None) -> Phase:
+def phase(
+    positions: ArrayLike,
+    times: ArrayLike,
+    cell: ArrayLike,
+    *,
+    atoms: ArrayLike | None = None,
+    masses: ArrayLike | None = None,
+) -> Phase:
     """Tell a liquid from a solid by displacements relative to the centre of mass.
 
     In a solid √⟨u²⟩ stays below about 0.15 of the distance a between neighbours (Lindemann's criterion), and
@@ -38,6 +45,7 @@ def phase(positions: ArrayLike, times: ArrayLike, cell: ArrayLike, *, atoms: Arr
         cell: (3, 3) or (n_frames, 3, 3), Å.
         atoms: indices or mask of the atoms that are judged, all where not given; the reference and the distance
             between neighbours are those of all atoms.
+        masses: (n_atoms,), g/mol, for the centre of mass; equal where not given.
 
     Raises:
         AnalysisError: fewer than 20 frames, or arrays that don't fit.
@@ -54,7 +62,7 @@ def phase(positions: ArrayLike, times: ArrayLike, cell: ArrayLike, *, atoms: Arr
     chosen = atom_indices(atoms, n_atoms)
     if n_frames < 20 or np.shape(times) != (n_frames,):
         raise AnalysisError(f"a phase needs 20 frames and as many times, got {n_frames} and {np.shape(times)}")
-    drift = reference_frame(n_atoms).drift(x)
+    drift = reference_frame(n_atoms, masses=masses).drift(x)
     last = n_frames // 2
     msd = mean_squared_displacement(x, atoms=chosen, drift=drift, max_lag=last)
     lags = np.arange(max(1, last // 8), last + 1)
@@ -66,15 +74,23 @@ def phase(positions: ArrayLike, times: ArrayLike, cell: ArrayLike, *, atoms: Arr
     moved = x[-quarter:, chosen].mean(axis=0) - x[:quarter, chosen].mean(axis=0)
     if drift is not None:
         moved = moved - (drift[-quarter:].mean(axis=0) - drift[:quarter].mean(axis=0))
-    fraction = float((np.linalg.norm(moved, axis=1) > neighbour / 2).mean())
+    distance = np.linalg.norm(moved, axis=1)
+    fraction = float((distance > neighbour / 2).mean())
+    # 0.79 for Gaussian displacements of all atoms alike; near zero where a few atoms make the whole mean square.
+    shared = float(np.median(distance**2) / max((distance**2).mean(), 1e-12))
     return Phase(
-        verdict=_verdict(slope, lindemann, fraction), log_slope=slope, lindemann=lindemann, fraction_moved=fraction
+        verdict=_verdict(slope, lindemann, fraction, shared),
+        log_slope=slope,
+        lindemann=lindemann,
+        fraction_moved=fraction,
     )
 
 
-def _verdict(slope: float, lindemann: float, fraction: float) -> Literal["liquid", "solid", "undecided"]:
+def _verdict(
+    slope: float, lindemann: float, fraction: float, shared: float
+) -> Literal["liquid", "solid", "undecided"]:
     if fraction < 0.05 and (slope < 0.3 or lindemann < 0.1):
         return "solid" if slope < 0.5 else "undecided"
-    if slope > 0.6 and lindemann > 0.15:
+    if slope > 0.6 and lindemann > 0.15 and shared > 0.25:
         return "liquid"
     return "undecided"

@@ -122,6 +122,18 @@ def is_diffusive(line: Line, tolerance: float = 0.05) -> bool:
     return bool(abs(line.exponent - 1) <= min(0.2, tolerance + 2 * line.exponent_error))
 
 
+def growth(line: Line) -> str:
+    """Say in words how the mean squared displacement grows in a window where that is not as t."""
+    span = f"between {line.window[0]:.3g} and {line.window[1]:.3g} ps"
+    if not np.isfinite(line.log_slope):
+        return f"MSD does not grow {span}"
+    if is_diffusive(line):
+        return f"MSD grows as t^{line.log_slope:.2f} {span}, but its slope changes with the start of the fit"
+    if abs(line.log_slope - 1) < 0.1:
+        return f"MSD grows as t^{line.exponent:.2f} {span} beyond its value in the cage, not as t"
+    return f"MSD grows as t^{line.log_slope:.2f} {span}, not as t"
+
+
 def candidate_starts(lags: Array) -> list[int]:
     """Return indices of lags that a window may start at: four an octave, up to a third of the longest lag.
 

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lampion.analysis.diffusion import DiffusionResult, fit_diffusion
+from lampion.analysis.diffusion import DiffusionResult, fit_diffusion, shift_flags
 from lampion.analysis.msd import Reference, atom_indices, reference_frame
 from lampion.errors import AnalysisError
 
@@ -28,6 +28,8 @@ class StreamedMSD:
     drift: float
     """Å, the furthest that the reference strayed."""
     reference: Reference
+    framework_shift: Array | None = None
+    """(n_framework, 3), Å: each framework atom's mean position in the last quarter less that in the first."""
 
 
 def stream_msd(
@@ -66,6 +68,7 @@ def stream_msd(
     buffers: list[Array] = []
     index, start = np.zeros(0, dtype=np.intp), np.zeros(3)
     reference, drift, frame = None, 0.0, -1
+    fixed, shift, quarter = np.zeros(0, dtype=np.intp), np.zeros((0, 3)), max(1, n_frames // 4)
     for frame, raw in enumerate(frames):
         x = np.asarray(raw, dtype=float)
         if frame >= n_frames:
@@ -75,6 +78,10 @@ def stream_msd(
             reference = reference_frame(len(x), framework=framework, masses=masses, mobile=index)
             buffers = [np.empty((width, len(index), 3)) for _ in range(n_levels)]
             start = np.asarray(reference.weights) @ x
+            fixed = fixed if framework is None else atom_indices(framework, len(x))
+            shift = np.zeros((len(fixed), 3))
+        if frame < quarter or frame >= n_frames - quarter:
+            shift += (-1 if frame < quarter else 1) * x[fixed] / quarter
         path = np.asarray(reference.weights) @ x - start
         drift = max(drift, float(np.linalg.norm(path)))
         here = x[index] - path
@@ -84,7 +91,8 @@ def stream_msd(
             _add(sums[:, level], buffers[level], here, frame, level, block_of, last)
     if frame + 1 != n_frames or reference is None:
         raise AnalysisError(f"{frame + 1} frames came where {n_frames} were announced")
-    return _collected(sums, last, width, len(index), drift, reference)
+    made = _collected(sums, last, width, len(index), drift, reference)
+    return made if framework is None else replace(made, framework_shift=shift)
 
 
 def _add(
@@ -157,4 +165,5 @@ def stream_diffusion(
         window=window,
         hop_length=hop_length,
         unit="time blocks",
+        flags=[] if streamed.framework_shift is None else shift_flags([streamed.framework_shift], hop_length),
     )

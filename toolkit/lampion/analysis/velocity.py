@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lampion.analysis.green_kubo import GreenKubo, green_kubo, with_method
-from lampion.analysis.msd import atom_indices, checked_positions
+from lampion.analysis.msd import atom_indices, checked_positions, reference_frame
 from lampion.analysis.statistics import autocorrelation
 from lampion.errors import AnalysisError
 from lampion.units import A2_PER_PS_IN_CM2_PER_S
@@ -100,17 +100,23 @@ def green_kubo_diffusion(
     *,
     dt: float,
     atoms: ArrayLike | None = None,
+    framework: ArrayLike | None = None,
+    masses: ArrayLike | None = None,
     cutoff: float | None = None,
     n_blocks: int = 8,
 ) -> GreenKubo:
     """Return D = ∫₀^tc ⟨v_α(0) v_α(t)⟩ dt, averaged over atoms and directions, in cm²/s.
 
-    Cut-off and error as in `green_kubo`; the unit is the run or the time block, never the atom.
+    Velocities are relative to that of the framework's mean, or of the centre of mass where there is none. Cut-off and
+    error as in `green_kubo`; the unit is the run or the time block, never the atom. Atoms are taken a few at a time:
+    memory does not grow with their number.
 
     Args:
         velocities: one array or several, one for each independent run, (n_frames, n_atoms, 3), Å/ps.
         dt: ps between frames.
         atoms: indices or mask; all where not given.
+        framework: indices or mask of the reference's atoms.
+        masses: (n_atoms,), g/mol, for the centre of mass; equal where not given.
         cutoff: ps, in place of the one found.
         n_blocks: the fewest independent units.
 
@@ -121,6 +127,24 @@ def green_kubo_diffusion(
     several = isinstance(velocities, (list, tuple)) and np.ndim(velocities[0]) == 3
     runs = [checked_positions(v) for v in cast("Sequence[ArrayLike]", velocities if several else [velocities])]
     index = atom_indices(atoms, runs[0].shape[1])
-    series = [run[:, index].reshape(len(run), -1) for run in runs]
-    result = green_kubo(series, dt=dt, factor=A2_PER_PS_IN_CM2_PER_S, unit="cm²/s", cutoff=cutoff, n_blocks=n_blocks)
-    return with_method(result, "velocities")
+    frame = reference_frame(runs[0].shape[1], framework=framework, masses=masses, mobile=index)
+    size = max(1, _BLOCK_BYTES // (24 * len(runs[0])))
+    parts = [index[start : start + size] for start in range(0, len(index), size)]
+
+    def correlation(block: Array) -> Array:
+        mean = np.einsum("fnc,n->fc", block, np.asarray(frame.weights))
+        total = np.zeros(len(block))
+        for part in parts:
+            total += autocorrelation((block[:, part] - mean[:, None]).reshape(len(block), -1), centre=False)
+        return total / (3 * len(index))
+
+    result = green_kubo(
+        runs,
+        dt=dt,
+        factor=A2_PER_PS_IN_CM2_PER_S,
+        unit="cm²/s",
+        cutoff=cutoff,
+        n_blocks=n_blocks,
+        correlation=correlation,
+    )
+    return with_method(result, f"velocities {frame.statement}")
