@@ -176,6 +176,35 @@ def test_joined_runs_count_each_step_once_and_the_later_one_wins(tmp_path: Path)
     assert joined["Temp"].tolist() == [300.5, 999.0, 302.0]
 
 
+def test_lines_of_fix_print_as_wide_as_a_row_are_no_rows(tmp_path: Path) -> None:
+    """In real LAMMPS, and at steps of the table's own."""
+    lmp = shutil.which("lmp")
+    assert lmp is not None
+    deck = DECK.split("run 30")[0] + 'fix p all print 5 "$(step) $(2*temp) 1 2 3 $(lx)"\nrun 30\n'
+    (tmp_path / "in.lammps").write_text(deck)
+    subprocess.run([lmp, "-in", "in.lammps", "-screen", "none"], cwd=tmp_path, check=True, timeout=60)
+    text = (tmp_path / "log.lammps").read_text()
+    assert "\n15 " in text
+    (run,) = read_log(tmp_path / "log.lammps")
+    assert run.columns["Step"].tolist() == [0, 10, 20, 30]
+    assert np.ptp(run.columns["Lx"]) == 0
+
+
+def test_a_row_that_does_not_fit_its_header_is_refused_with_its_line(tmp_path: Path) -> None:
+    bad = TABLE + "        20   302.0   1.0\n" + LOOP
+    with pytest.raises(TrajectoryError, match=r"log\.lammps:8: 3 values under 2 columns"):
+        read_log(written(tmp_path, HEAD + bad))
+
+
+def test_runs_after_a_reset_of_the_step_are_not_joined_to_those_before(tmp_path: Path) -> None:
+    """Planted: nothing of what came before was left, and nothing was said."""
+    for between in ("reset_timestep 0\n", ""):
+        runs = read_log(written(tmp_path, HEAD + TABLE + LOOP + between + HEAD[45:] + TABLE + LOOP))
+        assert [run.reset for run in runs] == [False, bool(between)]
+        with pytest.raises(TrajectoryError, match=r"run 1 begins anew at step 0 .* runs\[:1\] and runs\[1:\] apart"):
+            join_runs(runs)
+
+
 def test_an_error_before_the_first_run_is_told(tmp_path: Path) -> None:
     path = written(tmp_path, "LAMMPS (22 Jul 2025)\nWARNING: w\nERROR: Unknown command: x (src/input.cpp:1)\n")
     assert read_log(path) == ()

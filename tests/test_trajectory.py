@@ -78,6 +78,47 @@ def test_time_comes_from_the_dump_then_the_argument_then_the_log(tmp_path: Path)
     np.testing.assert_allclose(read_dump(path, timestep=0.005).times, [0, 0.05])
 
 
+LOG = "LAMMPS (22 Jul 2025)\nunits metal\ntimestep 0.003\nPer MPI rank memory\n   Step  Temp\n"
+ENDED = "Loop time of 0.5 on 2 procs for 10 steps with {} atoms\n"
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ("      1000   1\n      2000   1\n" + ENDED.format(3), "none of its runs is at steps 0 to"),
+        ("         0   1\n        10   1\n" + ENDED.format(1), "it has 1 atoms, the dump 2"),
+    ],
+)
+def test_a_log_of_another_run_beside_the_dump_is_not_believed(tmp_path: Path, rows: str, words: str) -> None:
+    path = written(tmp_path, frame(0, ROWS, time=False) + frame(10, ROWS, time=False))
+    written(tmp_path, LOG + rows, "log.lammps")
+    with pytest.raises(TrajectoryError, match=words):
+        read_dump(path)
+    given = read_dump(path, timestep=0.001)
+    assert given.times[1] == pytest.approx(0.01)
+    assert any(words in note for note in given.notes)
+
+
+def test_a_log_that_is_none_does_not_hinder_a_dump_that_knows_its_time(tmp_path: Path) -> None:
+    path = written(tmp_path, frame(0, ROWS) + frame(10, ROWS))
+    written(tmp_path, "no log\n", "log.lammps")
+    assert any("not a LAMMPS log" in note for note in read_dump(path).notes)
+
+
+def test_a_timestep_that_the_dump_contradicts_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, frame(0, ROWS) + frame(10, ROWS))
+    own = read_dump(path).times[1] / 10
+    assert read_dump(path, timestep=float(own)).times[1] == pytest.approx(10 * own)
+    with pytest.raises(TrajectoryError, match="by its own 'ITEM: TIME'"):
+        read_dump(path, timestep=float(own) * 2)
+
+
+def test_a_timestep_that_the_log_contradicts_is_noted(tmp_path: Path) -> None:
+    path = written(tmp_path, frame(0, ROWS, time=False) + frame(10, ROWS, time=False))
+    written(tmp_path, LOG + "         0   1\n        10   1\n" + ENDED.format(3), "log.lammps")
+    assert any("says a timestep of 0.003 ps" in note for note in read_dump(path, timestep=0.005).notes)
+
+
 def test_species_come_from_a_map_of_types(tmp_path: Path) -> None:
     path = written(tmp_path, frame(0, "1 2 0 0 0\n2 1 1 1 1\n", "id type xu yu zu"))
     with pytest.raises(TrajectoryError, match="species="):

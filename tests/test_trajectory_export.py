@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import ase.io
@@ -38,6 +39,9 @@ dump d all custom 10 a.bin id type xu yu zu vx vy vz fx fy fz mass
 dump_modify d time yes units yes
 run 50
 """
+
+
+Runs = tuple[ThermoRun, ...]
 
 
 @pytest.fixture(scope="module")
@@ -166,3 +170,35 @@ def test_a_missing_program_is_named(trajectory: Trajectory, monkeypatch: pytest.
     monkeypatch.setitem(__import__("sys").modules, "MDAnalysis", None)
     with pytest.raises(TrajectoryError, match="pip install MDAnalysis"):
         export.to_mdanalysis(trajectory)
+
+
+def test_what_does_not_fit_is_refused_in_a_sentence(trajectory: Trajectory, tmp_path: Path) -> None:
+    with pytest.raises(TrajectoryError, match=r"energies must be of shape \(6,\)"):
+        export.to_ase(trajectory, energies=[1.0])
+    with pytest.raises(TrajectoryError, match=r"stresses must be of shape \(6, 3, 3\)"):
+        export.to_ase(trajectory, stresses=np.zeros((6, 6)))
+    with pytest.raises(TrajectoryError, match="there is no folder"):
+        export.write_extxyz(tmp_path / "none/a.xyz", trajectory)
+    nameless = replace(trajectory, species=np.full(trajectory.n_atoms, "X1"))
+    for write in (export.to_ase, export.to_pymatgen):
+        with pytest.raises(TrajectoryError, match="no chemical symbol"):
+            write(nameless)
+
+
+def test_uneven_frames_are_not_made_even_for_mdanalysis(trajectory: Trajectory) -> None:
+    times = trajectory.times.copy()
+    times[-1] += 0.5
+    uneven = replace(trajectory, times=times)
+    with pytest.raises(TrajectoryError, match="one interval between frames"):
+        export.to_mdanalysis(uneven)
+
+
+def test_the_energies_of_a_dump_come_from_its_part_of_the_log(trajectory: Trajectory, runs: Runs) -> None:
+    """Our diffusion decks equilibrate, reset the step, and measure."""
+    (run,) = runs
+    other = replace(run, columns={**run.columns, "PotEng": run.columns["PotEng"] + 1}, reset=True)
+    short = replace(other, columns={name: column[:2] for name, column in other.columns.items()}, reset=False)
+    with pytest.raises(TrajectoryError, match="2 parts of the log"):
+        export.energies(trajectory, [run, other])
+    found = export.energies(trajectory, [short, replace(run, reset=True)])
+    assert found == pytest.approx(run.columns["PotEng"])

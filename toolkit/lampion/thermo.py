@@ -74,6 +74,9 @@ class ThermoRun:
     """Wall time in s of each part (``Pair``, ``Neigh``, ``Comm``, ``Output``, ``Modify``, ``Other``), mean over the
     MPI ranks; empty if LAMMPS didn't print it."""
 
+    reset: bool = False
+    """``reset_timestep`` stands before it: its steps don't go on from those of the run before."""
+
     errors: tuple[str, ...] = ()
     """The ERROR lines during this run and up to the next."""
 
@@ -97,8 +100,9 @@ class LogMessages:
 def read_log(path: str | Path) -> tuple[ThermoRun, ...]:
     """Read the thermodynamic output of every ``run`` and ``minimize`` in a LAMMPS log.
 
-    Styles ``one``, ``multi`` and ``yaml`` are read, with warnings and other output between the rows. A row that
-    was cut off (a killed run) is dropped. A log without any run gives an empty tuple.
+    Styles ``one``, ``multi`` and ``yaml`` are read, with warnings and other output between the rows: a line of
+    ``fix print`` that holds as many numbers as a row is told by its indent, and by a step that doesn't grow. A row
+    that was cut off (a killed run) is dropped. A log without any run gives an empty tuple.
 
     Args:
         path: the log.
@@ -144,7 +148,8 @@ def join_runs(runs: Sequence[ThermoRun]) -> dict[str, Column]:
     belong to the trajectory that went on. Only the columns that all runs have are joined.
 
     Raises:
-        TrajectoryError: no run has a ``Step`` column in common, or the units differ.
+        TrajectoryError: no run has a ``Step`` column in common, the units differ, or a run begins anew
+            (``reset_timestep``): its steps say nothing about those before.
     """
     units = {run.units for run in runs}
     if len(units) > 1:
@@ -153,10 +158,15 @@ def join_runs(runs: Sequence[ThermoRun]) -> dict[str, Column]:
     if "Step" not in names:
         raise TrajectoryError("runs without a common column 'Step' can't be joined: put 'step' into thermo_style")
     joined: dict[str, Column] = {name: runs[0].columns[name] for name in names}
-    for run in runs[1:]:
+    for number, run in enumerate(runs[1:], 1):
         if not len(run.columns["Step"]):
             continue
         keep = joined["Step"] < run.columns["Step"][0]
+        if run.reset or (len(keep) > 1 and not keep.any()):
+            raise TrajectoryError(
+                f"run {number} begins anew at step {run.columns['Step'][0]} (reset_timestep?), so its rows don't go "
+                f"on from those before; join runs[:{number}] and runs[{number}:] apart"
+            )
         joined = {name: np.concatenate([joined[name][keep], run.columns[name]]) for name in names}
     return joined
 
@@ -182,6 +192,7 @@ class _Log:
     header_follows: bool = False
     table: "_Table | None" = None
     after_run: bool = False
+    reset: bool = False
 
     def read(self, line: str) -> None:
         """Take in one line, its newline included."""
@@ -189,6 +200,7 @@ class _Log:
             self.is_log = True
             self._close()
             self.units = self.timestep = self.n_procs = self.n_threads = None
+            self.reset = False
         elif line.startswith(("ERROR:", "ERROR on")):
             self._error(line.strip())
         elif line.startswith("WARNING:"):
@@ -244,6 +256,8 @@ class _Log:
             self.timestep = None
         elif words[0] == "fix" and words[3:4] == ["dt/reset"]:
             self.timestep = math.nan
+        elif words[0] == "reset_timestep":
+            self.reset = True
 
     def _error(self, line: str) -> None:
         self._close()
@@ -268,9 +282,11 @@ class _Log:
                 n_steps=int(loop[3]) if loop else None,
                 loop_time=float(loop[1]) if loop else None,
                 complete=loop is not None,
+                reset=self.reset,
                 warnings=tuple(table.warnings),
             )
         )
+        self.reset = False
 
     def _picoseconds(self, columns: Mapping[str, Column]) -> float | None:
         """Return the timestep in ps, from the command if echoed, else from the columns Time and Step."""
@@ -299,6 +315,8 @@ class _Table:
     records: list[dict[str, float]] = field(default_factory=list)
     warnings: dict[str, None] = field(default_factory=dict)
     cut: bool = False
+    indented: bool | None = None
+    """Whether LAMMPS's own rows are; known from the first, before which no fix prints."""
 
     def header(self, line: str) -> None:
         if _MULTI.match(line):
@@ -320,7 +338,30 @@ class _Table:
             if line.lstrip().startswith("- [") and line.rstrip().endswith("]"):
                 self._row(_numbers(line.strip()[3:-1].replace(",", " ").split()))
         elif not self.cut:
-            self._row(_numbers(line.split()))
+            self._line(line)
+
+    def _line(self, line: str) -> None:
+        words = line.split()
+        numbers = _numbers(words)
+        if not numbers:
+            return
+        if self.indented is None:
+            self.indented = line[0].isspace()
+        # Only a step of as many digits as its column fills the indent.
+        if self.indented and not line[0].isspace() and len(words[0]) < 8:
+            return
+        if len(numbers) in (len(self.names), len(self.by_width)):
+            if self._goes_on(numbers):
+                self._row(numbers)
+        elif self.indented and words[0].isdigit():
+            raise ValueError(f"{len(numbers)} values under {len(self.names)} columns")
+
+    def _goes_on(self, numbers: list[float]) -> bool:
+        """Return whether a row's step is a whole number, not below the last row's."""
+        if "Step" not in self.names or self.names.index("Step") >= len(numbers):
+            return True
+        step = numbers[self.names.index("Step")]
+        return step == int(step) and (not self.rows or step >= self.rows[-1][self.names.index("Step")])
 
     def _row(self, numbers: list[float] | None) -> None:
         if not numbers:

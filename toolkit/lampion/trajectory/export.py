@@ -6,6 +6,7 @@ The programs are imported where they are used.
 import importlib
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lampion.errors import TrajectoryError
-from lampion.thermo import ThermoRun, join_runs
+from lampion.settings import ELEMENTS
+from lampion.thermo import Column, ThermoRun, join_runs
 from lampion.trajectory.columns import UnitStyle, unit_style
 from lampion.trajectory.frames import Trajectory
 from lampion.units import EV_PER_A3_IN_BAR
@@ -120,13 +122,15 @@ def to_ase(
         stresses: (n_frames, 3, 3) eV/Å³, as `stresses` returns them.
 
     Raises:
-        TrajectoryError: a species is no chemical symbol.
+        TrajectoryError: a species is no chemical symbol; energies or stresses are not one for each frame.
     """
     import ase
     from ase.calculators.singlepoint import SinglePointCalculator
 
-    if unknown := sorted(set(trajectory.species.tolist()) - set(ase.data.chemical_symbols)):
-        raise TrajectoryError(f"{unknown[0]!r} is no chemical symbol; read the dump with species={{1: 'Li', ...}}")
+    _require_elements(trajectory)
+    n = trajectory.n_frames
+    energy = None if energies is None else _values(energies, (n,), "energies")
+    stress = None if stresses is None else _values(stresses, (n, 3, 3), "stresses")
     frames = []
     for i in range(trajectory.n_frames):
         atoms = ase.Atoms(
@@ -143,12 +147,12 @@ def to_ase(
             # ASE's unit of time is Å (u/eV)^½.
             atoms.set_velocities(_vector(trajectory, _VECTORS[0], i) / (1000 * ase.units.fs))
         results: dict[str, Any] = {}
-        if energies is not None:
-            results["energy"] = float(np.asarray(energies, dtype=np.float64)[i])
+        if energy is not None:
+            results["energy"] = float(energy[i])
         if all(name in trajectory.extras for name in _VECTORS[1]):
             results["forces"] = _vector(trajectory, _VECTORS[1], i)
-        if stresses is not None:
-            results["stress"] = np.asarray(stresses, dtype=np.float64)[i].ravel()[[0, 4, 8, 5, 2, 1]]
+        if stress is not None:
+            results["stress"] = stress[i].ravel()[[0, 4, 8, 5, 2, 1]]
         if results:
             atoms.calc = SinglePointCalculator(atoms, **results)
         frames.append(atoms)
@@ -165,13 +169,16 @@ def write_extxyz(
     """Write the frames as extended XYZ, with energy (eV), forces (eV/Å) and stress (eV/Å³) where they are known.
 
     Raises:
-        TrajectoryError: the file exists, or a species is no chemical symbol.
+        TrajectoryError: the file exists or its folder doesn't, energies or stresses are not one for each frame, or a
+            species is no chemical symbol.
     """
     from ase.io import write
 
     target = Path(path)
     if target.exists():
         raise TrajectoryError(f"{target} exists; nothing is overwritten")
+    if not target.parent.is_dir():
+        raise TrajectoryError(f"{target}: there is no folder {target.parent}; make it")
     write(target, to_ase(trajectory, energies=energies, stresses=stresses), format="extxyz")
     return target
 
@@ -200,9 +207,10 @@ def to_pymatgen(trajectory: Trajectory) -> list[Any]:
     """Return the frames as `pymatgen.core.Structure`, positions unwrapped and counted from the cell's corner.
 
     Raises:
-        TrajectoryError: pymatgen isn't there.
+        TrajectoryError: pymatgen isn't there, or a species is no chemical symbol.
     """
     core = _optional("pymatgen.core", "pymatgen")
+    _require_elements(trajectory)
     species = trajectory.species.tolist()
     return [
         core.Structure(
@@ -217,7 +225,7 @@ def to_mdanalysis(trajectory: Trajectory) -> Any:
 
     Raises:
         TrajectoryError: MDAnalysis isn't there; or the cell isn't a restricted one (a along x, b in the plane of x
-            and y): MDAnalysis knows edges and angles only.
+            and y): MDAnalysis knows edges and angles only; or frames are not evenly spaced: it knows one interval.
     """
     mda = _optional("MDAnalysis", "MDAnalysis")
     if np.any(np.abs(trajectory.cells[:, [0, 0, 1], [1, 2, 2]]) > 1e-9):
@@ -235,7 +243,13 @@ def to_mdanalysis(trajectory: Trajectory) -> Any:
     edges = np.linalg.norm(trajectory.cells, axis=2)
     dots = np.einsum("fij,fkj->fik", trajectory.cells, trajectory.cells)
     angles = [np.degrees(np.arccos(dots[:, i, j] / (edges[:, i] * edges[:, j]))) for i, j in ((1, 2), (0, 2), (0, 1))]
-    step = float(np.diff(trajectory.times).mean()) if trajectory.n_frames > 1 else 1.0
+    steps = np.diff(trajectory.times) if trajectory.n_frames > 1 else np.ones(1)
+    step = float(steps.mean())
+    if np.abs(steps - step).max() > 1e-6 * step:
+        raise TrajectoryError(
+            f"MDAnalysis knows one interval between frames, and they lie {steps.min():g} to {steps.max():g} ps "
+            "apart; take a part that is even"
+        )
     universe.load_new(
         trajectory.positions.astype(np.float32),
         order="fac",
@@ -253,6 +267,11 @@ def _optional(module: str, package: str) -> Any:
         raise TrajectoryError(f"this needs {package}: pip install {package}") from None
 
 
+def _require_elements(trajectory: Trajectory) -> None:
+    if unknown := sorted(set(trajectory.species.tolist()) - set(ELEMENTS)):
+        raise TrajectoryError(f"{unknown[0]!r} is no chemical symbol; read the dump with species={{1: 'Li', ...}}")
+
+
 def _vector(trajectory: Trajectory, names: tuple[str, ...], frame: int) -> Floats:
     return np.stack([trajectory.extras[name][frame] for name in names], axis=1)
 
@@ -267,8 +286,27 @@ def _style(runs: Sequence[ThermoRun]) -> UnitStyle:
         raise TrajectoryError(str(error).replace("dump", "log")) from None
 
 
+def _one_part(trajectory: Trajectory, runs: Sequence[ThermoRun]) -> dict[str, Column]:
+    """Return the joined rows of that part of a log, between two resets of the step, that the trajectory lies in."""
+    starts = [i for i, run in enumerate(runs) if i == 0 or run.reset]
+    parts = [join_runs(runs[a:b]) for a, b in pairwise([*starts, len(runs)])]
+    holding = [part for part in parts if np.isin(trajectory.steps, part["Step"]).all()]
+    if len(holding) > 1:
+        raise TrajectoryError(
+            f"{len(holding)} parts of the log, between resets of the step, hold the dump's steps; pass one's runs"
+        )
+    return holding[0] if holding else parts[-1] if parts else join_runs(runs)
+
+
+def _values(values: ArrayLike, shape: tuple[int, ...], what: str) -> Floats:
+    array = np.asarray(values, dtype=np.float64)
+    if array.shape != shape:
+        raise TrajectoryError(f"{what} must be of shape {shape}, one for each frame, not {array.shape}")
+    return array
+
+
 def _at_steps(trajectory: Trajectory, runs: Sequence[ThermoRun], names: Sequence[str], remedy: str) -> Floats:
-    table = join_runs(runs)
+    table = _one_part(trajectory, runs)
     if missing := [name for name in names if name not in table]:
         raise TrajectoryError(f"the log has no column '{missing[0]}'; print it ({remedy})")
     rows = np.searchsorted(table["Step"], trajectory.steps)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lampion.errors import TrajectoryError
-from lampion.thermo import read_log
+from lampion.thermo import ThermoRun, read_log
 from lampion.trajectory.columns import UnitStyle, factor, unit_style
 from lampion.trajectory.plan import Raw
 
@@ -29,9 +29,13 @@ class Meaning:
     units_known: bool
     timestep: float | None
     """ps, where the dump has no times of its own"""
+    asked: float | None
+    """ps, passed by the user"""
     timed: bool
     symbols: Mapping[int, str] | None
     notes: list[str]
+    foreign_log: str = ""
+    """Why the log beside the dump isn't believed."""
 
     @property
     def length(self) -> float:
@@ -49,9 +53,10 @@ class Meaning:
             self._check(times, raw.steps, before)
             return times
         if self.timestep is None:
+            why = f" ({self.foreign_log})" if self.foreign_log else ""
             raise TrajectoryError(
                 f"{self.path}: the time isn't known: the dump has no 'ITEM: TIME' and no log.lammps lies beside it "
-                "that says the timestep; pass timestep=0.001 (ps), or write dump_modify time yes"
+                f"that says the timestep{why}; pass timestep=0.001 (ps), or write dump_modify time yes"
             )
         return np.asarray(raw.steps * self.timestep, dtype=np.float64)
 
@@ -66,6 +71,11 @@ class Meaning:
             raise TrajectoryError(
                 f"{self.path}: the time goes from {times[at]:g} ps at step {steps[at]} to {times[at + 1]:g} ps "
                 f"at step {steps[at + 1]} (a minimization?); dump each run into a file of its own"
+            )
+        if self.asked is not None and np.abs(rates - self.asked).max() > 1e-3 * self.asked:
+            raise TrajectoryError(
+                f"{self.path}: a step takes {np.median(rates):g} ps by its own 'ITEM: TIME', and "
+                f"timestep={self.asked:g} was passed"
             )
         if not self.units_known and np.median(rates) > _LONGEST_TIMESTEP:
             raise TrajectoryError(
@@ -155,11 +165,13 @@ def meaning_of(
     Raises:
         TrajectoryError: the units can't be read, or contradict each other.
     """
-    log_units, log_timestep = _log_beside(path)
+    log = _log_beside(path, raw)
     said = raw.header.units
     if said and units and said != units:
         raise TrajectoryError(f"{path} is in {said} units, as it says itself, and units={units!r} was passed")
-    name = said or units or log_units
+    if log.foreign:
+        notes.append(log.foreign)
+    name = said or units or log.units
     if name is None:
         notes.append("neither dump nor log says the units: metal is assumed")
     try:
@@ -168,22 +180,62 @@ def meaning_of(
         raise TrajectoryError(f"{path}: {error}") from None
     if timestep is not None and not timestep > 0:
         raise TrajectoryError(f"timestep is {timestep} ps; it must be positive")
+    if (
+        timestep is not None
+        and raw.times is None
+        and log.timestep is not None
+        and abs(log.timestep - timestep) > 1e-3 * timestep
+    ):
+        notes.append(f"the log beside the dump says a timestep of {log.timestep:g} ps; {timestep:g} ps was passed")
     return Meaning(
         path=path,
         columns=raw.plan.columns,
         style=style,
         units_known=name is not None,
-        timestep=timestep if timestep is not None else log_timestep,
+        timestep=timestep if timestep is not None else log.timestep,
+        asked=timestep,
         timed=raw.times is not None,
         symbols=symbols,
         notes=notes,
+        foreign_log=log.foreign,
     )
 
 
-def _log_beside(path: Path) -> tuple[str | None, float | None]:
+@dataclass(frozen=True, kw_only=True)
+class _Beside:
+    """What the log.lammps in the dump's folder says of it."""
+
+    units: str | None = None
+    timestep: float | None = None
+    foreign: str = ""
+    """Why it isn't believed; empty where it is, and where there is none."""
+
+
+def _log_beside(path: Path, raw: Raw) -> _Beside:
+    """Read the log beside a dump, if its runs can have written the dump: a stale one gives a wrong time mutely."""
     log = path.parent / "log.lammps"
     if not log.is_file():
-        return None, None
-    runs = read_log(log)
-    units, steps = {run.units for run in runs}, {run.timestep for run in runs}
-    return (units.pop() if len(units) == 1 else None, steps.pop() if len(steps) == 1 else None)
+        return _Beside()
+    try:
+        runs = read_log(log)
+    except TrajectoryError as error:
+        return _Beside(foreign=f"{error}; it isn't used")
+    n_atoms, first, last = len(raw.ids), int(raw.steps[0]), int(raw.steps[-1])
+    most = max((run.n_atoms for run in runs if run.n_atoms is not None), default=n_atoms)
+    if n_atoms > most:
+        return _Beside(foreign=f"{log} is of another run, and isn't used: it has {most} atoms, the dump {n_atoms}")
+    fitting = [run for run in runs if _covers(run, first, last)]
+    if runs and not fitting:
+        return _Beside(
+            foreign=f"{log} is of another run, and isn't used: none of its runs is at steps {first} to {last}, "
+            "as the dump is"
+        )
+    units, steps = {run.units for run in fitting}, {run.timestep for run in fitting}
+    return _Beside(units=units.pop() if len(units) == 1 else None, timestep=steps.pop() if len(steps) == 1 else None)
+
+
+def _covers(run: ThermoRun, first: int, last: int) -> bool:
+    steps = run.columns.get("Step")
+    if steps is None or not len(steps):
+        return True
+    return bool(steps[0] <= last and (first <= steps[-1] or not run.complete))
