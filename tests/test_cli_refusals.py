@@ -304,10 +304,20 @@ def test_a_number_that_is_none_is_refused_with_its_line(
     ("words", "said"),
     [
         (("--types", "x", "--timestep", "1"), "--types 'x': write it as 1=Li,2=S"),
-        (("--types", "2=Li", "--timestep", "1"), "no species for type 1"),
-        (("--timestep", "0.001"), "no species for type 1"),
-        (("--types", "1=Li", "--timestep", "-1"), "timestep is -1.0 ps; it must be positive"),
-        (("--types", "1=Li", "--timestep", "nan"), "timestep is nan ps; it must be positive"),
+        (("--types", "2=Li", "--timestep", "1"), "no species for type 1; give --types 1=Li,"),
+        (("--timestep", "0.001"), "no species for type 1; give --types 1=Li,"),
+        (("--types", "1=Li"), "give --timestep 0.001 (ps)"),
+        ((*KNOWN, "--units", "imperial"), "--units 'imperial': must be one of metal real"),
+        ((*KNOWN, "--charges", "Li=1"), "--charges: a conductivity needs --temperature as well"),
+        ((*KNOWN, "--temperature", "300"), "--temperature: a conductivity needs --charges as well"),
+        ((*KNOWN, "--charges", "Li", "--temperature", "300"), "--charges 'Li': write it as Na=1,Cl=-1"),
+        ((*KNOWN, "--charges", "Na=1", "--temperature", "300"), "--charges Na: the dump has Li"),
+        ((*KNOWN, "--independent"), "--independent: needs two dumps or more"),
+        ((*KNOWN, "--hop-length", "0"), "--hop-length 0: must be positive"),
+        ((*KNOWN, "--mobile", ""), "--mobile '': write elements"),
+        ((*KNOWN, "--mobile", "Li", "--framework", "Li"), "--framework Li: is among --mobile as well"),
+        (("--types", "1=Li", "--timestep", "-1"), "--timestep -1: must be positive and finite"),
+        (("--types", "1=Li", "--timestep", "nan"), "--timestep nan: must be positive and finite"),
         ((*KNOWN, "--mobile", "Na"), "--mobile Na: the dump has Li"),
         ((*KNOWN, "--framework", "Na"), "--framework Na: the dump has Li"),
         ((*KNOWN, "--unwrap", "no"), "--unwrap 'no': must be auto or minimum_image"),
@@ -336,6 +346,50 @@ def test_a_window_that_is_none_is_refused(lampion: Call, walk: Path, window: str
     assert code == 2
     assert said in err
     assert err.count("\n") == 1
+
+
+def test_options_are_judged_before_the_dump_is_read(lampion: Call, tmp_path: Path) -> None:
+    """A dump of gigabytes is not read for an answer that a glance at the options gives."""
+    gone = tmp_path / "none.dump"
+    (tmp_path / "file").touch()
+    for words, said in (
+        (("--window", "5"), "--window"),
+        (("--unwrap", "no"), "--unwrap"),
+        (("--types", "x"), "--types"),
+        (("--mobile", "Li,Li"), "--mobile"),
+        (("-o", tmp_path / "file"), "--output"),
+    ):
+        assert said in refused(lampion("analyze", "diffusion", gone, *words))
+
+
+def test_a_dump_of_few_frames_is_told_of_as_far_as_it_goes(lampion: Call, tmp_path: Path) -> None:
+    """Planted: the phase, which needs 20 frames, lost the whole account."""
+    path = dump(tmp_path / "few.dump", frames=18)
+    code, out, err = lampion("analyze", "diffusion", path, *KNOWN, "-o", tmp_path / "out")
+    assert code == 2
+    assert "18 frames over" in out
+    assert "whether Li is solid or liquid can't be told" in out
+    assert "no D of Li: 18 frames cut into" in err
+    assert "phases" in json.loads((tmp_path / "out/diffusion.json").read_text())
+
+
+def test_the_json_of_a_dump_at_rest_is_json(lampion: Call, tmp_path: Path) -> None:
+    """Planted: the log-log slope of a flat MSD is not a number, and JSON has none."""
+    path = dump(tmp_path / "a.dump")
+    lines = path.read_text().splitlines()
+    still = lines[:29] * 200
+    still = [str(10 * (i // 29)) if i % 29 == 1 else line for i, line in enumerate(still)]
+    path.write_text("\n".join(still) + "\n")
+    code, _, err = lampion("analyze", "diffusion", path, *KNOWN, "-o", tmp_path / "out")
+    assert code == 2
+    assert "MSD does not grow" in err
+
+    def refuse(word: str) -> None:
+        raise AssertionError(word)
+
+    record = json.loads((tmp_path / "out/diffusion.json").read_text(), parse_constant=refuse)
+    assert record["Li"]["D"] is None
+    assert record["Li"]["log_slope"] is None
 
 
 def test_an_output_of_analyze_that_is_a_file_is_refused(lampion: Call, walk: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """From one study file to a diffusion coefficient: run, killed, moved, repeated, reported."""
 
+import json
 import re
 import shutil
 import signal
@@ -375,6 +376,41 @@ def test_our_own_dump_is_analysed_as_anybodys(finished: Path, tmp_path: Path) ->
     assert re.search(r"D\(Ar\) = .* cm²/s, 95 % interval", done.output)
     assert "MSD fitted from" in done.output
     assert {"diffusion.json", "msd.png", "msd.svg", "msd_Ar.csv"} <= {p.name for p in (tmp_path / "out").iterdir()}
+
+
+def two_kinds(path: Path, seed: int) -> Path:
+    """Write 300 frames of 16 Li ions that walk through 16 S atoms that vibrate, the whole drifting."""
+    rng = np.random.default_rng(seed)
+    ions = np.cumsum(rng.normal(0.0, 0.25, (300, 16, 3)), axis=0)
+    held = 4.0 * np.arange(16)[:, None] + rng.normal(0.0, 0.1, (300, 16, 3))
+    x = np.concatenate([ions, held], axis=1) + 0.01 * np.arange(300)[:, None, None]
+    lines = []
+    for step, frame in enumerate(x):
+        lines += [f"ITEM: TIMESTEP\n{step}\nITEM: NUMBER OF ATOMS\n32\nITEM: BOX BOUNDS pp pp pp"]
+        lines += ["0 12"] * 3 + ["ITEM: ATOMS id element xu yu zu"]
+        lines += [f"{i + 1} {'Li' if i < 16 else 'S'} {a:.6f} {b:.6f} {c:.6f}" for i, (a, b, c) in enumerate(frame)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_independent_dumps_of_ions_in_a_framework_give_conductivity_and_haven_ratio(tmp_path: Path) -> None:
+    dumps = [str(two_kinds(tmp_path / f"{k}.dump", seed=k)) for k in range(8)]
+    options = ["--independent", "--timestep", "0.05", "--charges", "Li=1,S=-1", "--temperature", "600"]
+    done = CliRunner().invoke(app, ["analyze", "diffusion", *dumps, *options, "-o", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    assert "8 trajectories of 300 frames" in done.output
+    assert "D(Li) = " in done.output
+    assert "D(S) = " not in done.output, "the framework was found, and is not mobile"
+    assert "relative to the mean of 16 framework atoms" in done.output
+    assert "Haven ratio D*/Dσ" in done.output
+    record = json.loads((tmp_path / "out/diffusion.json").read_text())
+    D = record["Li"]["D"]
+    assert D["n_samples"] == 8
+    true = 0.25**2 / 0.05 / 2 * 1e-4
+    assert abs(D["value"] - true) < 4 * D["standard_error"]
+    assert record["Li"]["drift (Å)"] == pytest.approx(2.99 * 3**0.5, rel=0.05)
+    assert record["charge"]["haven"]["value"] == pytest.approx(1, abs=5 * record["charge"]["haven"]["standard_error"])
+    assert (tmp_path / "out/msd_charge.csv").is_file()
 
 
 def test_doctor_says_what_was_found() -> None:

@@ -1,78 +1,158 @@
-"""The diffusion of anybody's dump: an account in words, a picture, a table and JSON."""
+"""The diffusion in anybody's dump: an account in words, a picture, tables and JSON."""
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from lampion import __version__, plot
-from lampion.analysis.diffusion import DiffusionResult, NotDiffusiveError, diffusion_coefficient
-from lampion.analysis.phase import phase
-from lampion.errors import LampionError, SettingError
-from lampion.settings import ELEMENTS
-from lampion.trajectory import read_dump
+from lampion.analysis.conductivity import ConductivityResult
+from lampion.analysis.diffusion import DiffusionResult, NotDiffusiveError
+from lampion.analysis.from_trajectory import charge_transport, tensor_of, tracer_diffusion
+from lampion.analysis.selection import framework_mask, phase_of
+from lampion.analysis.tensor import DiffusionTensor
+from lampion.errors import AnalysisError, LampionError, TrajectoryError
+from lampion.request import Request, as_options, named
+from lampion.trajectory import Trajectory, read_dump
 
 
-def diffusion_account(
-    dumps: Sequence[Path],
-    mobile: str | None,
-    framework: str | None,
-    types: str | None,
-    timestep: float | None,
-    window: str | None,
-    unwrap: str,
-    output: Path | None,
-) -> Iterator[str]:
-    """Analyse a dump; the arguments are those of ``lampion analyze diffusion``.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Account:
+    """What was found out."""
+
+    tracer: dict[str, DiffusionResult] = dataclasses.field(default_factory=dict)
+    """By element; a refused one too, for the picture."""
+    tensor: dict[str, DiffusionTensor] = dataclasses.field(default_factory=dict)
+    charge: ConductivityResult | None = None
+    phases: dict[str, str] = dataclasses.field(default_factory=dict)
+    refused: tuple[str, ...] = ()
+    """Sentences."""
+    notes: tuple[str, ...] = ()
+
+
+def diffusion_account(request: Request) -> Iterator[str]:
+    """Analyse a dump, or several independent ones, and say line by line what is found.
 
     Raises:
-        LampionError: an argument, the dump, or its statistics are not fit.
+        LampionError: an option or the dump is not fit; a D is refused, after all the others were told and written.
     """
-    trajectory = read_dump(
-        list(dumps), species=_types(types), timestep=timestep, unwrap=_unwrap(unwrap)
-    )  # fmt: skip
-    kinds = sorted(set(trajectory.species.tolist()))
-    still = _chosen(framework, kinds, "--framework")
-    moving = _chosen(mobile, kinds, "--mobile") or [k for k in kinds if k not in still]
+    runs = _read(request)
+    first = runs[0]
+    kinds = sorted({str(s) for s in first.species})
+    mobile, held = named(request, kinds)
     yield (
-        f"{len(trajectory.steps)} frames over {trajectory.times[-1] - trajectory.times[0]:g} ps, "
-        f"{len(trajectory.ids)} atoms ({' '.join(kinds)}), unwrapped: {trajectory.unwrapping}"
+        f"{f'{len(runs)} trajectories of ' if len(runs) > 1 else ''}{first.n_frames} frames over "
+        f"{first.times[-1] - first.times[0]:g} ps, {first.n_atoms} atoms ({' '.join(kinds)}), "
+        f"unwrapped: {first.unwrapping}"
     )
-    yield from trajectory.notes
-    results: dict[str, DiffusionResult] = {}
+    yield from dict.fromkeys(note for run in runs for note in run.notes)
+    account = _analysed(request, runs, mobile or _movers(runs[0], request, kinds, held))
+    for species, result in account.tracer.items():
+        if not any(f"of {species}:" in refusal for refusal in account.refused):
+            yield from _words(species, result, account.tensor.get(species))
+    if account.charge is not None:
+        yield from _charge_words(account.charge)
+    yield from account.phases.values()
+    yield from account.notes
+    if request.output is not None:
+        yield from _write(request, account)
+    if account.refused:
+        raise LampionError("; ".join(account.refused))
+
+
+def _read(request: Request) -> list[Trajectory]:
+    groups = [[dump] for dump in request.dumps] if request.independent else [list(request.dumps)]
+    try:
+        return [
+            read_dump(
+                group,
+                species=request.types,
+                timestep=request.timestep,
+                units=request.units,
+                unwrap=request.unwrap,
+            )
+            for group in groups
+        ]
+    except TrajectoryError as error:
+        raise as_options(error) from error
+
+
+def _movers(run: Trajectory, request: Request, kinds: Sequence[str], held: Sequence[str]) -> list[str]:
+    """Return the elements that are no framework: those not named as such, or those that leave their sites."""
+    if held or request.framework is None or len(kinds) == 1:
+        return [kind for kind in kinds if kind not in held]
+    try:
+        leaving = [kind for kind in kinds if phase_of(run, kind).verdict != "solid"]
+    except AnalysisError:  # a run too short to tell
+        leaving = []
+    return leaving or list(kinds)
+
+
+def _analysed(request: Request, runs: Sequence[Trajectory], mobile: Sequence[str]) -> Account:
+    first = runs[0]
+    tracer: dict[str, DiffusionResult] = {}
+    tensor: dict[str, DiffusionTensor] = {}
     refused: list[str] = []
-    for species in moving:
-        held = np.isin(trajectory.species, still) if still else None
+    notes: list[str] = []
+    framework = request.framework
+    if framework == "auto":
+        # One reference for all that moves: an element is no framework for another that it diffuses with.
+        mask = framework_mask(first, np.isin(first.species, mobile))
+        framework = None if mask is None else sorted({str(s) for s in first.species[mask]})
+    for species in mobile:
         try:
-            results[species] = diffusion_coefficient(
-                trajectory.positions,
-                trajectory.times,
-                mobile=trajectory.species == species,
-                framework=held,
-                masses=trajectory.masses,
-                window=_window(window),
+            tracer[species] = tracer_diffusion(
+                runs,
+                species,
+                framework=framework if framework is not None else _undecided(first, mobile, request),
+                window=request.window,
+                hop_length=request.hop_length,
             )
         except NotDiffusiveError as error:
             refused.append(f"no D of {species}: {error}")
-            results[species] = error.result
+            tracer[species] = error.result
+        except AnalysisError as error:
+            refused.append(f"no D of {species}: {error}")
+        else:
+            tensor[species] = tensor_of(runs, species, window=tracer[species].window, framework=framework)
+    charge = None
+    if request.charges is not None and request.temperature is not None:
+        try:
+            charge = charge_transport(
+                runs,
+                request.temperature,
+                charges=request.charges,
+                mobile=None if framework is None else mobile,
+                framework=framework,
+                window=request.window,
+                hop_length=request.hop_length,
+            )
+        except AnalysisError as error:
+            refused.append(f"no conductivity: {error}")
+    phases: dict[str, str] = {}
+    for species in sorted({str(s) for s in first.species}):
+        try:
+            seen = phase_of(first, species)
+        except AnalysisError as error:
+            notes.append(f"whether {species} is solid or liquid can't be told: {error}")
             continue
-        yield from _words(species, results[species])
-    for species in moving:
-        verdict = phase(
-            trajectory.positions, trajectory.times, trajectory.cells[0], atoms=trajectory.species == species
-        )
-        yield f"{species} is {verdict.verdict} by its displacements (Lindemann ratio {verdict.lindemann:.2f})"
-    if output is not None:
-        yield from _write(output, dumps, results, refused)
-    if refused:
-        raise LampionError("; ".join(refused))
+        phases[species] = f"{species} is {seen.verdict} by its displacements (Lindemann ratio {seen.lindemann:.2f})"
+    return Account(
+        tracer=tracer, tensor=tensor, charge=charge, phases=phases, refused=tuple(refused), notes=tuple(notes)
+    )
 
 
-def _words(species: str, result: DiffusionResult) -> Iterator[str]:
+def _undecided(run: Trajectory, mobile: Sequence[str], request: Request) -> Any:
+    """Return 'auto' where others than the mobile elements are there, so that their doubtful phase is flagged."""
+    others = set(run.species.tolist()) - set(mobile)
+    return "auto" if others and request.framework == "auto" else None
+
+
+def _words(species: str, result: DiffusionResult, tensor: DiffusionTensor | None) -> Iterator[str]:
     if result.D is None:
         yield f"D({species}) is below {result.upper_bound:.1e} cm²/s (95 %): too few hops for a value"
     else:
@@ -80,32 +160,42 @@ def _words(species: str, result: DiffusionResult) -> Iterator[str]:
         yield f"D({species}) = {result.D}, 95 % interval {low:.3g} to {high:.3g} cm²/s"
         yield (
             f"  MSD fitted from {result.window[0]:g} to {result.window[1]:g} ps (log-log slope "
-            f"{result.log_slope:.2f}), error from {result.D.method}; reference: {result.reference.statement}"
+            f"{result.log_slope:.2f}), error from {result.D.method}; about {result.n_hops:,.0f} hops of "
+            f"{result.hop_length:g} Å in all"
         )
+    yield f"  {result.reference.statement}; the reference strayed by {result.drift:.2g} Å, which is taken out"
+    if tensor is not None:
+        along = ", ".join(f"{axis} {D}" for axis, D in zip("xyz", tensor.directions, strict=True))
+        yield f"  along {along}: {'anisotropic' if tensor.anisotropic else 'isotropic within the errors'}"
     for flag in result.flags:
         yield f"  flag: {flag}"
 
 
-def _write(
-    output: Path, dumps: Sequence[Path], results: dict[str, DiffusionResult], refused: list[str]
-) -> Iterator[str]:
+def _charge_words(result: ConductivityResult) -> Iterator[str]:
+    yield f"conductivity = {result.conductivity}; of independent ions (Nernst–Einstein) {result.nernst_einstein}"
+    haven = f"{result.haven}" if result.haven is not None else "not to be had"
+    yield f"  Dσ = {result.D_charge}, D* = {result.tracer.D} (weighted by q²), Haven ratio D*/Dσ = {haven}"
+    yield f"  the charge's displacement grows as t^{result.log_slope:.2f} in the window of D*"
+    for flag in result.flags:
+        yield f"  flag: {flag}"
+
+
+def _write(request: Request, account: Account) -> Iterator[str]:
+    output = request.output
+    if output is None:
+        return
     output.mkdir(parents=True, exist_ok=True)
     record: dict[str, Any] = {
         "format": 1,
         "lampion": __version__,
-        "dumps": [str(d) for d in dumps],
-        "refused": refused,
+        "dumps": [str(d) for d in request.dumps],
+        "refused": account.refused,
+        "phases": account.phases,
+        "notes": account.notes,
     }
-    for species, result in results.items():
-        record[species] = {
-            "D": dataclasses.asdict(result.D) if result.D is not None else None,
-            "upper_bound (cm²/s)": result.upper_bound,
-            "window (ps)": result.window,
-            "log_slope": result.log_slope,
-            "flags": result.flags,
-            "reference": result.reference.statement,
-        }
-        table = pd.DataFrame(
+    for species, result in account.tracer.items():
+        record[species] = _record(species, result, account)
+        pd.DataFrame(
             {
                 "lag (ps)": result.lags,
                 "MSD (Å²)": result.msd,
@@ -113,49 +203,60 @@ def _write(
                 "fit (Å²)": result.line,
                 "fit error (Å²)": result.band,
             }
-        )
-        table.to_csv(output / f"msd_{species}.csv", index=False)
-    (output / "diffusion.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    if results:
-        plot.save({"msd": plot.msd(list(results.items()))}, output)
+        ).to_csv(output / f"msd_{species}.csv", index=False)
+    if account.charge is not None:
+        charge = account.charge
+        names = ("conductivity", "nernst_einstein", "D_charge", "haven", "log_slope", "log_slope_error", "flags")
+        record["charge"] = {name: _plain(getattr(charge, name)) for name in names}
+        pd.DataFrame(
+            {
+                "lag (ps)": charge.lags,
+                "collective MSD (Å²)": charge.collective_msd,
+                "collective MSD error (Å²)": charge.collective_error,
+                "fit (Å²)": charge.line,
+            }
+        ).to_csv(output / "msd_charge.csv", index=False)
+    text = json.dumps(_plain(record), indent=1, ensure_ascii=False, allow_nan=False)
+    (output / "diffusion.json").write_text(text + "\n", encoding="utf-8")
+    if account.tracer:
+        plot.save({"msd": plot.msd(list(account.tracer.items()))}, output)
     yield f"written: {output}"
 
 
-def _types(text: str | None) -> dict[int, str] | None:
-    if text is None:
-        return None
-    try:
-        pairs = [(int(number), symbol.strip()) for number, symbol in (item.split("=") for item in text.split(","))]
-    except ValueError as error:
-        raise SettingError(f"--types {text!r}: write it as 1=Li,2=S") from error
-    strange = [symbol for _, symbol in pairs if symbol not in ELEMENTS]
-    if strange or len(dict(pairs)) < len(pairs):
-        what = f"{strange[0]} is not a chemical symbol" if strange else "a type is given twice"
-        raise SettingError(f"--types {text!r}: {what}; write it as 1=Li,2=S")
-    return dict(pairs)
+def _record(species: str, result: DiffusionResult, account: Account) -> dict[str, Any]:
+    refused = any(f"of {species}:" in refusal for refusal in account.refused)
+    tensor = account.tensor.get(species)
+    return {
+        "D": None if refused else result.D,
+        "upper_bound (cm²/s)": result.upper_bound,
+        "window (ps)": result.window,
+        "log_slope": result.log_slope,
+        "log_slope_error": result.log_slope_error,
+        "intercept (Å²)": result.intercept,
+        "n_hops": result.n_hops,
+        "hop_length (Å)": result.hop_length,
+        "n_atoms": result.n_atoms,
+        "D of each unit (cm²/s)": result.unit_values,
+        "starts (ps)": result.starts,
+        "D by start (cm²/s)": result.D_by_start,
+        "D by start error (cm²/s)": result.D_by_start_error,
+        "D tensor (cm²/s)": None if tensor is None else tensor.D,
+        "D tensor error (cm²/s)": None if tensor is None else tensor.error,
+        "anisotropic": None if tensor is None else tensor.anisotropic,
+        "reference": result.reference.statement,
+        "drift (Å)": result.drift,
+        "flags": result.flags,
+    }
 
 
-def _unwrap(text: str) -> Literal["auto", "minimum_image"]:
-    if text == "auto" or text == "minimum_image":
-        return text  # type: ignore[return-value]
-    raise SettingError(f"--unwrap {text!r}: must be auto or minimum_image")
-
-
-def _window(text: str | None) -> tuple[float, float] | None:
-    if text is None:
-        return None
-    try:
-        start, end = (float(part) for part in text.split(":"))
-    except ValueError as error:
-        raise SettingError(f"--window {text!r}: write it in ps as 5:50") from error
-    if not 0 <= start < end < float("inf"):
-        raise SettingError(f"--window {text!r}: the start must lie before the end, and both must be finite")
-    return start, end
-
-
-def _chosen(text: str | None, kinds: Sequence[str], option: str) -> list[str]:
-    chosen = [part.strip() for part in text.split(",")] if text else []
-    strange = [c for c in chosen if c not in kinds]
-    if strange:
-        raise SettingError(f"{option} {strange[0]}: the dump has {' '.join(kinds)}")
-    return chosen
+def _plain(value: Any) -> Any:
+    """Return what JSON can hold: lists for arrays, null for what is not finite."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _plain(dataclasses.asdict(value))
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(one) for one in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value

@@ -247,22 +247,54 @@ def doctor(
 @analyze.command("diffusion")
 def analyze_diffusion(
     dumps: Annotated[list[Path], typer.Argument(help="Dumps of one run, in order.", show_default=False)],
-    mobile: Annotated[str | None, typer.Option(help="Species that diffuse, as Li or Li,Na; all by default.")] = None,
-    framework: Annotated[
-        str | None, typer.Option(help="Species that hold still and serve as the reference for drift, as P,S.")
+    independent: Annotated[
+        bool,
+        typer.Option("--independent", help="Each dump is a trajectory of its own; same atoms, same length."),
+    ] = False,
+    mobile: Annotated[
+        str | None, typer.Option(help="Elements that diffuse, as Li or Li,Na; all that leave their sites by default.")
     ] = None,
+    framework: Annotated[
+        str,
+        typer.Option(
+            help="Elements that hold still and serve as the reference for drift, as P,S; none takes the centre of "
+            "mass; auto finds those that stay on their sites."
+        ),
+    ] = "auto",
     types: Annotated[str | None, typer.Option(help="Element of each type, as 1=Li,2=S.")] = None,
     timestep: Annotated[float | None, typer.Option(help="ps, where neither dump nor log says it.")] = None,
+    units: Annotated[str | None, typer.Option(help="LAMMPS's units, where neither dump nor log says them.")] = None,
     window: Annotated[str | None, typer.Option(help="Lags to fit, ps, as 5:50; found by default.")] = None,
     unwrap: Annotated[
         str, typer.Option(help="minimum_image unwraps coordinates that have no image flags; auto refuses them.")
     ] = "auto",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for picture, table and JSON.")] = None,
+    hop_length: Annotated[float, typer.Option(help="Å between neighbouring sites, to count hops with.")] = 2.5,
+    charges: Annotated[
+        str | None, typer.Option(help="e of every element, as Na=1,Cl=-1: gives conductivity and Haven ratio.")
+    ] = None,
+    temperature: Annotated[float | None, typer.Option(help="K, for the conductivity.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for picture, tables, JSON.")] = None,
 ) -> None:
-    """Compute the diffusion coefficient of each mobile species, with its error."""
+    """Compute the diffusion coefficient of each mobile element, with its error, and the conductivity."""
     from lampion.account import diffusion_account
+    from lampion.request import requested
 
-    for line in diffusion_account(dumps, mobile, framework, types, timestep, window, unwrap, output):
+    request = requested(
+        dumps,
+        independent=independent,
+        mobile=mobile,
+        framework=framework,
+        types=types,
+        timestep=timestep,
+        units=units,
+        window=window,
+        unwrap=unwrap,
+        hop_length=hop_length,
+        charges=charges,
+        temperature=temperature,
+        output=output,
+    )
+    for line in diffusion_account(request):
         typer.echo(line)
 
 

@@ -163,19 +163,20 @@ def _diffusion(
         pressure=None if fixed else protocol.pressure,
         tolerance=0.2 if constant_energy else 0.05,
     )
+    isotopes = len(set(record["species"])) < len(record["species"])
     trajectory = read_dump(
         folder / frames_file(protocol.dump_format),
         species=dict(enumerate(record["species"], 1)),
         timestep=protocol.timestep,
+        columns=["type"] if isotopes else None,
     )
-    mass_of = dict(zip(record["species"], record["masses"], strict=True))
-    masses = np.array([mass_of[s] for s in trajectory.species])
+    masses = _masses(trajectory, record)
     stress, interval = _series(folder / "stress.dat", protocol.timestep, 6)
     n_elements = len(set(record["species"]))
     current, current_interval = _series(folder / "current.dat", protocol.timestep, 3 * n_elements)
     flags = list(checked.flags)
     mobile = protocol.mobile or tuple(sorted(set(record["species"])))
-    flags += _phase_flags(protocol, mobile, trajectory)
+    flags += _phase_flags(protocol, mobile, trajectory, masses)
     row = {**_targets(protocol.temperature, None if fixed else protocol.pressure), **_health_row(checked)}
     results: dict[str, DiffusionResult] = {}
     remarks: list[str] = []
@@ -200,13 +201,27 @@ def _diffusion(
     )
 
 
-def _phase_flags(protocol: Diffusion | Ensemble, mobile: Sequence[str], trajectory: Trajectory) -> list[str]:
+def _masses(trajectory: Trajectory, record: Mapping[str, Any]) -> Floats:
+    """Return each atom's mass: that of its element, or of its type where an element has several (isotopes)."""
+    if "type" in trajectory.extras:
+        return np.array(record["masses"])[trajectory.extras["type"][0].astype(int) - 1]
+    mass_of = dict(zip(record["species"], record["masses"], strict=True))
+    return np.array([mass_of[s] for s in trajectory.species])
+
+
+def _phase_flags(
+    protocol: Diffusion | Ensemble, mobile: Sequence[str], trajectory: Trajectory, masses: Floats
+) -> list[str]:
     """Return what speaks against the phase that the study says it is."""
     flags = []
     kinds = sorted(set(trajectory.species))
     for species in kinds:
         verdict = phase(
-            trajectory.positions, trajectory.times, trajectory.cells[0], atoms=trajectory.species == species
+            trajectory.positions,
+            trajectory.times,
+            trajectory.cells[0],
+            atoms=trajectory.species == species,
+            masses=masses,
         )
         seen = f"(Lindemann ratio {verdict.lindemann:.2f}, MSD grows as t^{verdict.log_slope:.2f})"
         if protocol.phase == "liquid" and verdict.verdict == "solid":
