@@ -8,6 +8,7 @@ from lampion.analysis import selection
 from lampion.analysis.diffusion import NotDiffusiveError, diffusion_coefficient
 from lampion.analysis.tensor import diffusion_tensor
 from lampion.errors import AnalysisError
+from lampion.study.measure import atom_masses
 from lampion.trajectory import Trajectory
 
 
@@ -188,3 +189,14 @@ def test_the_tensors_trace_is_the_diffusion_coefficient():
     assert not tensor.anisotropic
     with pytest.raises(AnalysisError, match="orthogonal"):
         diffusion_tensor(x, t, window=window, rotation=2 * np.eye(3))
+
+
+def test_the_atoms_of_a_study_have_the_masses_of_their_isotopes():
+    """Planted: a mapping by element gave both isotopes of lithium the mass of the second."""
+    x = brownian(np.random.default_rng(31), 30, 3)
+    record = {"species": ["Li", "Li", "S"], "masses": [6.015, 7.016, 32.06]}
+    kinds = np.tile([2.0, 1.0, 3.0], (30, 1))
+    run = trajectory(x, ["Li", "Li", "S"], extras={"type": kinds})
+    assert atom_masses(run, record).tolist() == [7.016, 6.015, 32.06]
+    alone = {"species": ["Li", "S"], "masses": [6.94, 32.06]}
+    assert atom_masses(trajectory(x, ["Li", "S", "Li"]), alone).tolist() == [6.94, 32.06, 6.94]

@@ -413,6 +413,57 @@ def test_independent_dumps_of_ions_in_a_framework_give_conductivity_and_haven_ra
     assert (tmp_path / "out/msd_charge.csv").is_file()
 
 
+def test_a_line_is_extrapolated_where_asked_and_not_past_a_transition(finished: Path, tmp_path: Path) -> None:
+    path = copy_of(finished, tmp_path)
+    path.write_text(STUDY + "analysis: {extrapolate: [100, 60], transitions: [84]}\n")
+    done = CliRunner().invoke(app, ["report", str(path)])
+    assert done.exit_code == 0, done.output
+    (collected,) = collect(plan(path)).arrhenius
+    low, high = collected.fit.interval(100.0)
+    assert f"D(Ar, 100 K) = {collected.fit.extrapolated(100.0).value:.2e} cm²/s (95 %: {low:.1e} to" in done.output
+    assert low < collected.fit.extrapolated(100.0).value < high
+    assert "No D of Ar at 60 K: a transition at 84 K lies between data and 60 K" in done.output
+
+
+def test_cells_of_several_sizes_are_compared(tmp_path: Path) -> None:
+    text = STUDY.replace("protocol.temperature: [110, 140]", "structure.supercell: [[3, 3, 3], [4, 4, 4]]")
+    path = study_in(tmp_path, text.replace("sample: 12", "sample: 24"))
+    done = run_study(path)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"D\(Ar\) in cells of 17\.3, 23\.1 Å: ", done.stdout)
+    (sizes,) = collect(plan(path)).sizes
+    assert sizes.dependence.lengths == pytest.approx([3 * 5.78, 4 * 5.78], rel=1e-6)
+
+
+@pytest.mark.physics
+def test_a_crystal_diffuses_by_direction_in_the_users_frame(tmp_path: Path) -> None:
+    """Argon gliding in a frozen slit: two directions of three, turned with the user's cell."""
+    text = """
+structure: {file: slit.xyz}
+potential: {style: lj, pairs: {Ar-Ar: [0.0103408, 3.4], Ar-Xe: [0.0103408, 3.4], Xe-Xe: [0.2, 3.9]}, cutoff: 7.5}
+protocol: {name: diffusion, phase: crystal, mobile: [Ar], temperature: 140, coupling: fixed, equilibrate: 4,
+           sample: 60, timestep: 0.004, dump_every: 0.2}
+seed: 4
+"""
+    atoms = ase.build.fcc111("Xe", (4, 4, 6), a=6.1, orthogonal=True, vacuum=0.0)
+    atoms.cell[2, 2] = atoms.positions[:, 2].max() + 6.1 / 3**0.5
+    atoms.pbc = True
+    layers = np.unique(atoms.positions[:, 2].round(3))
+    atoms.symbols[np.isin(atoms.positions[:, 2].round(3), layers[2:4])] = "Ar"
+    turned = atoms.copy()
+    turned.info.clear()
+    turned.rotate(90, "x", rotate_cell=True)
+    ase.io.write(tmp_path / "slit.xyz", turned)
+    path = study_in(tmp_path, text)
+    done = run_study(path)
+    assert done.returncode == 0, done.stderr
+    row = pd.read_csv(tmp_path / "results/points.csv").iloc[0]
+    x, y, z = (row[f"D Ar along {axis} (cm²/s)"] for axis in "xyz")
+    # The slit's normal was z, and is −y of the user's frame.
+    assert min(x, z) > 5 * abs(y)
+    assert row["D Ar anisotropic"]
+
+
 def test_doctor_says_what_was_found() -> None:
     done = CliRunner().invoke(app, ["doctor"])
     assert done.exit_code == 0, done.output
@@ -451,16 +502,30 @@ def test_a_relaxed_structure_comes_back_in_the_users_frame(tmp_path: Path) -> No
 
 
 def test_studies_are_compared_as_ratios_with_their_errors(finished: Path, tmp_path: Path) -> None:
-    other = study_in(tmp_path / "heavier", STUDY.replace("seed: 5", "seed: 6").replace("0.0103408", "0.0125"))
+    """Of one title, with 110.0 in place of 110: the same points, told apart by their folders."""
+    other = study_in(
+        tmp_path / "heavier",
+        STUDY.replace("seed: 5", "seed: 6").replace("0.0103408", "0.0125").replace("[110, 140]", "[110.0, 140.0]"),
+    )
+    other.write_text("title: argon\n" + other.read_text())
     assert run_study(other).returncode == 0
+    first = copy_of(finished, tmp_path)
+    first.write_text("title: argon\n" + first.read_text())
     runner = CliRunner()
-    done = runner.invoke(app, ["compare", str(finished), str(other), "-o", str(tmp_path / "out")])
+    done = runner.invoke(app, ["compare", str(first), str(other), "-o", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output
     table = pd.read_csv(tmp_path / "out/comparison.csv")
-    names = finished.parent.name, other.parent.name
-    a, b = (table[f"{name} D (cm²/s)"] for name in names)
-    assert np.allclose(table[f"{names[1]} / {names[0]}"], b / a)
-    assert (table[f"{names[1]} / {names[0]} error"] > 0).all()
+    one, two = "argon (copy/study.yaml)", "argon (heavier/study.yaml)"
+    D = table[table["quantity"] == "D Ar"]
+    assert len(D) == 2
+    assert np.allclose(D[f"{two} / {one}"], D[two] / D[one])
+    assert (D[f"{two} / {one} error"] > 0).all()
+    (Ea,) = table[table["quantity"] == "Ea Ar"].to_dict("records")
+    assert Ea[f"{two} − {one}"] == pytest.approx(Ea[two] - Ea[one])
+    assert Ea[f"{two} − {one} low 95 %"] < Ea[f"{two} − {one}"] < Ea[f"{two} − {one} high 95 %"]
+    record = json.loads((tmp_path / "out/comparison.json").read_text())
+    assert set(record["studies"]) == {one, two}
+    assert len(record["rows"]) == len(table)
     assert (tmp_path / "out/comparison.svg").is_file()
     with pytest.raises(LampionError, match="at least two studies"):
         runner.invoke(app, ["compare", str(finished)], catch_exceptions=False)

@@ -1,5 +1,7 @@
 """Several studies side by side: models, functionals or cells, as ratios with their errors."""
 
+import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,100 +10,162 @@ from typing import Any
 import pandas as pd
 
 from lampion import plot
-from lampion.analysis.comparison import ratio
+from lampion.analysis.comparison import difference, ratio
 from lampion.analysis.statistics import Estimate
 from lampion.errors import AnalysisError, LampionError
 from lampion.report import label
-from lampion.study import Collected, collect, plan
+from lampion.study import Collected, MeasuredPoint, collect, plan
+
+Key = tuple[str, str]
+"""What is compared, as ``D Li``, and where: the swept values, or the temperature where nothing is swept."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """One study's diffusion coefficients."""
+    """One study's numbers."""
 
     name: str
     collected: Collected
-    D: Mapping[tuple[str, str], Estimate]
-    """By species and by what the point is: its swept values, or its temperature where nothing is swept."""
+    values: Mapping[Key, Estimate]
 
 
 def compare_studies(studies: Sequence[Path], output: Path | None) -> Iterator[str]:
-    """Say in words how the D of the later studies relate to the first's, point by point.
+    """Say in words how the numbers of the later studies relate to the first's, point by point.
 
-    Each pair of estimates is independent; σ(ln a/b)² = (σ_a/a)² + (σ_b/b)².
+    D, D of an infinite cell, viscosity, conductivity and Haven ratio as ratios, σ(ln a/b)² = (σ_a/a)² + (σ_b/b)²;
+    activation energies as differences. The estimates of two studies are independent.
 
     Raises:
         LampionError: fewer than two studies, or nothing that they share.
     """
     if len(studies) < 2:
         raise LampionError("compare needs at least two studies")
-    sides = [_side(path) for path in studies]
+    sides = _sides(studies)
     first, *others = sides
     rows: list[dict[str, Any]] = []
-    for key, D in first.D.items():
-        species, point = key
-        row: dict[str, Any] = {"species": species, "point": point}
-        row.update(_columns(first.name, D))
-        yield f"D({species}, {point}): {first.name} {D}"
+    shared = False
+    for key, own in first.values.items():
+        row: dict[str, Any] = {"quantity": key[0], "point": key[1], "unit": own.unit, **_columns(first.name, own)}
+        yield f"{key[0]}, {key[1]}: {first.name} {own}"
         for other in others:
-            if key not in other.D:
+            if key not in other.values:
                 continue
-            row.update(_columns(other.name, other.D[key]))
-            try:
-                result = ratio(other.D[key], D)
-            except AnalysisError as error:
-                yield f"  {other.name} {other.D[key]}: no ratio: {error}"
-                continue
-            row[f"{other.name} / {first.name}"] = result.ratio.value
-            row[f"{other.name} / {first.name} error"] = result.ratio.standard_error
-            low, high = result.interval
-            verdict = "they differ" if result.differ else "no difference is shown"
-            yield (
-                f"  {other.name} {other.D[key]}: {result.ratio} times {first.name} "
-                f"(95 %: {low:.2f} to {high:.2f}; {verdict})"
-            )
+            shared = True
+            row.update(_columns(other.name, other.values[key]))
+            said, more = _beside(key, other, first)
+            row.update(more)
+            yield f"  {other.name} {other.values[key]}: {said}"
         rows.append(row)
-    shared = [row for row in rows if len(row) > 4]
     if not shared:
         raise LampionError(
             f"the studies share no point: {first.name} has {_points(first)}, "
             f"{others[0].name} has {_points(others[0])}"
         )
-    for side in sides:
-        for series in side.collected.arrhenius:
-            yield f"{side.name}, {series.species}{f' ({series.name})' if series.name else ''}: Ea = {series.fit.Ea}"
     if output is not None:
         yield from _write(sides, rows, output)
 
 
-def _side(path: Path) -> Side:
-    collected = collect(plan(path))
-    name = collected.plan.study.title or path.absolute().parent.name
-    D = {
-        (species, label(point.values) or f"temperature {point.temperature:g}"): estimate
-        for point in collected.measured
-        if not point.flags
-        for species, estimate in point.D.items()
+def _beside(key: Key, other: Side, first: Side) -> tuple[str, dict[str, Any]]:
+    """Return in words and in columns how one number relates to the first study's."""
+    a, b = other.values[key], first.values[key]
+    if key[0].startswith("Ea "):
+        found = difference(a, b)
+        between = f"{other.name} − {first.name}"
+        estimate, (low, high), differ = found.difference, found.interval, found.differ
+        said = f"{estimate} from {first.name} (95 %: {low:+.3f} to {high:+.3f} {estimate.unit}"
+    else:
+        try:
+            quotient = ratio(a, b)
+        except AnalysisError as error:
+            return f"no ratio: {error}", {}
+        between = f"{other.name} / {first.name}"
+        estimate, (low, high), differ = quotient.ratio, quotient.interval, quotient.differ
+        said = f"{estimate} times {first.name} (95 %: {low:.2f} to {high:.2f}"
+    columns = {
+        between: estimate.value,
+        f"{between} error": estimate.standard_error,
+        f"{between} low 95 %": low,
+        f"{between} high 95 %": high,
+        f"{between} differ": differ,
     }
-    return Side(name=name, collected=collected, D=D)
+    return f"{said}; {'they differ' if differ else 'no difference is shown'})", columns
+
+
+def _sides(studies: Sequence[Path]) -> list[Side]:
+    """Collect the studies; those of one title are told apart by their folder, and if need be by their number."""
+    found = [collect(plan(path)) for path in studies]
+    names = [c.plan.study.title or path.absolute().parent.name for c, path in zip(found, studies, strict=True)]
+    twice = {name for name, n in Counter(names).items() if n > 1}
+    names = [
+        f"{name} ({path.absolute().parent.name}/{path.name})" if name in twice else name
+        for name, path in zip(names, studies, strict=True)
+    ]
+    twice = {name for name, n in Counter(names).items() if n > 1}
+    names = [f"{name} {number}" if name in twice else name for number, name in enumerate(names, 1)]
+    return [Side(name=name, collected=c, values=_values(c)) for name, c in zip(names, found, strict=True)]
+
+
+def _values(collected: Collected) -> dict[Key, Estimate]:
+    values: dict[Key, Estimate] = {}
+    for point in collected.measured:
+        for quantity, estimate in _quantities(point).items():
+            values[quantity, _place(point)] = estimate
+    for series in collected.arrhenius:
+        cell = " infinite cell" if series.infinite else ""
+        values[f"Ea {series.species}{cell}", series.name or "all temperatures"] = series.fit.Ea
+    return values
+
+
+def _place(point: MeasuredPoint) -> str:
+    """Return the swept values in words, 600 and 600.0 alike."""
+    alike = {
+        name: int(value) if isinstance(value, float) and value.is_integer() else value
+        for name, value in point.values.items()
+    }
+    if alike:
+        return label(alike)
+    return "the only point" if point.temperature is None else f"temperature {point.temperature:g}"
+
+
+def _quantities(point: MeasuredPoint) -> dict[str, Estimate]:
+    """Return what a point knows; a D that was flagged is none of it."""
+    found = {f"D {species}": D for species, D in point.D.items()}
+    found |= {f"D {species} infinite cell": D for species, D in point.D_infinite.items()}
+    if point.viscosity is not None:
+        found["viscosity"] = point.viscosity
+    if point.charge is not None:
+        found["conductivity"] = point.charge.conductivity
+        found["Dσ"] = point.charge.D_charge
+        if point.charge.haven is not None:
+            found["Haven ratio"] = point.charge.haven
+    if point.green_kubo is not None:
+        found["Green–Kubo conductivity"] = point.green_kubo
+    return found
 
 
 def _points(side: Side) -> str:
-    return ", ".join(f"{species} at {point}" for species, point in side.D) or "no D that can be used"
+    return ", ".join(f"{quantity} at {place}" for quantity, place in side.values) or "no number that can be used"
 
 
-def _columns(name: str, D: Estimate) -> dict[str, float]:
-    return {f"{name} D (cm²/s)": D.value, f"{name} D error (cm²/s)": D.standard_error}
+def _columns(name: str, estimate: Estimate) -> dict[str, float]:
+    return {name: estimate.value, f"{name} error": estimate.standard_error}
 
 
 def _write(sides: Sequence[Side], rows: Sequence[dict[str, Any]], output: Path) -> Iterator[str]:
-    output.mkdir(parents=True, exist_ok=True)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise LampionError(f"--output {output}: is no folder") from error
     pd.DataFrame(list(rows)).to_csv(output / "comparison.csv", index=False)
-    yield f"written: {output / 'comparison.csv'}"
+    record = {"format": 1, "studies": {side.name: str(side.collected.plan.path) for side in sides}, "rows": rows}
+    text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
+    (output / "comparison.json").write_text(text + "\n", encoding="utf-8")
+    yield f"written: {output / 'comparison.csv'}, {output / 'comparison.json'}"
     fits = [
         (f"{side.name} {series.species}", series.fit, series.temperatures, series.D)
         for side in sides
         for series in side.collected.arrhenius
+        if not series.infinite
     ]
     if fits:
         plot.save({"comparison": plot.arrhenius(fits)}, output)

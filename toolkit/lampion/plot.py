@@ -74,18 +74,25 @@ def msd(series: Sequence[tuple[str, DiffusionResult]], title: str = "") -> Figur
 
 
 def arrhenius(
-    fits: Sequence[tuple[str, ArrheniusResult, Sequence[float], Sequence[Estimate]]], title: str = ""
+    fits: Sequence[tuple[str, ArrheniusResult, Sequence[float], Sequence[Estimate]]],
+    title: str = "",
+    extrapolate: Sequence[float] = (),
 ) -> Figure:
     """Draw D against 1000/T on a logarithmic axis, with the fitted line and its band.
 
     Args:
         fits: a label, the fit, the temperatures (K) and D (cm²/s) of each series.
         title: above the axes.
+        extrapolate: K; the lines go on to these, dashed, where an open symbol has the 95 % interval.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.6, 3.4), layout="constrained")
         axes = figure.add_subplot()
-        power = math.floor(math.log10(min(d.value for *_, D in fits for d in D)))
+        smallest = min(
+            [d.value for *_, D in fits for d in D]
+            + [fit.extrapolated(t).value for _, fit, *_ in fits for t in extrapolate]
+        )
+        power = math.floor(math.log10(smallest))
         scale = 10.0**power
         for i, (label, fit, temperatures, D) in enumerate(fits):
             colour = COLOURS[i % len(COLOURS)]
@@ -108,11 +115,13 @@ def arrhenius(
             axes.fill_between(
                 1000 * beta, np.exp(ln_D - error), np.exp(ln_D + error), color=colour, alpha=0.2, linewidth=0
             )
+            for t in extrapolate:
+                _extrapolation(axes, fit, float(t), T, scale, colour)
         axes.set_yscale("log")
         axes.set_xlabel("1000 / T (1/K)")
         axes.set_ylabel(f"D ($10^{{{power}}}$ cm²/s)")
         upper = axes.secondary_xaxis("top", functions=(_invert, _invert))
-        marks = sorted({float(t) for _, _, temperatures, _ in fits for t in temperatures})
+        marks = sorted({float(t) for _, _, temperatures, _ in fits for t in [*temperatures, *extrapolate]})
         upper.set_xticks(marks, [f"{t:g}" for t in marks])
         upper.set_xlabel("T (K)")
         _decimal_ticks(axes)
@@ -120,6 +129,29 @@ def arrhenius(
             axes.set_title(title, fontsize=9)
         axes.legend()
     return figure
+
+
+def _extrapolation(axes: Any, fit: ArrheniusResult, t: float, T: Any, scale: float, colour: str) -> None:
+    """Draw the line from the data to `t`, with its band of one standard error and the 95 % interval at its end."""
+    nearest = float(np.clip(t, T.min(), T.max()))
+    beta = np.linspace(1 / nearest, 1 / t, 50)
+    ln_D, error = fit.ln_D(1 / beta)
+    ln_D = ln_D - math.log(scale)
+    axes.plot(1000 * beta, np.exp(ln_D), color=colour, linewidth=1.0, linestyle=(0, (4, 2)))
+    axes.fill_between(1000 * beta, np.exp(ln_D - error), np.exp(ln_D + error), color=colour, alpha=0.1, linewidth=0)
+    value = fit.extrapolated(t).value / scale
+    low, high = (bound / scale for bound in fit.interval(t))
+    axes.errorbar(
+        [1000 / t],
+        [value],
+        [[value - low], [high - value]],
+        fmt="o",
+        color=colour,
+        markerfacecolor="white",
+        markersize=4,
+        capsize=2,
+        linewidth=1.0,
+    )
 
 
 def _invert(x: Any) -> Any:

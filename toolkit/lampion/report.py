@@ -2,7 +2,7 @@
 
 import base64
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,9 +14,10 @@ import pandas as pd
 
 from lampion import __version__, data, plot, run
 from lampion.analysis.statistics import Estimate
-from lampion.errors import LampionError
+from lampion.errors import AnalysisError, LampionError
 from lampion.potential.citation import entries
-from lampion.study import Collected, final_structures, write_tables
+from lampion.study import Analysis, Collected, final_structures, write_tables
+from lampion.study.collect import ArrheniusSeries
 from lampion.study.point import MeasuredPoint
 
 RESULTS = "results"
@@ -67,11 +68,26 @@ def _figures(collected: Collected) -> dict[str, Any]:
             chunk = series[start : start + len(plot.COLOURS)]
             figures[f"msd_{species}" + (f"_{part + 1}" if part else "")] = plot.msd(chunk, title=species)
     for species in dict.fromkeys(series.species for series in collected.arrhenius):
-        lines = [s for s in collected.arrhenius if s.species == species]
+        lines = [s for s in collected.arrhenius if s.species == species and not s.infinite]
         figures[f"arrhenius_{species}"] = plot.arrhenius(
-            [(s.name or species, s.fit, s.temperatures, s.D) for s in lines], title=species
+            [(s.name or species, s.fit, s.temperatures, s.D) for s in lines],
+            title=species,
+            extrapolate=_reachable(lines, collected.plan.study.analysis),
         )
     return figures
+
+
+def _reachable(series: Sequence[ArrheniusSeries], analysis: Analysis) -> list[float]:
+    """Return the temperatures of `analysis.extrapolate` that no transition bars from any of the lines."""
+    found = []
+    for temperature in analysis.extrapolate:
+        try:
+            for one in series:
+                one.fit.extrapolated(temperature, past=analysis.transitions)
+        except AnalysisError:
+            continue
+        found.append(temperature)
+    return found
 
 
 def label(values: Mapping[str, Any]) -> str:
@@ -182,14 +198,41 @@ def summary(collected: Collected) -> list[str]:
         for species, result in point.diffusion.items()
     )
     for series in collected.arrhenius:
-        fit = series.fit
-        chi = f", chi-square probability {fit.p_value:.2f}" if fit.p_value is not None else ""
-        where = f" ({series.name})" if series.name else ""
-        lines.append(
-            f"Arrhenius for {series.species}{where}, not corrected for size: Ea = {fit.Ea}, "
-            f"ln(D0 / cm²/s) = {fit.ln_prefactor}{chi}" + "".join(f"; {flag}" for flag in fit.flags)
+        lines += _arrhenius_words(series, collected.plan.study.analysis)
+    for sizes in collected.sizes:
+        found = sizes.dependence
+        where = f" ({sizes.name})" if sizes.name else ""
+        lengths = ", ".join(f"{length:.1f}" for length in found.lengths)
+        verdict = (
+            f"it depends on the size; along 1/L an infinite cell has {found.infinite}, with which the largest cell "
+            f"{'agrees' if found.largest_agrees else 'does not agree'}"
+            if found.depends
+            else f"no dependence on the size is shown; together {found.constant}"
         )
+        lines.append(f"D({sizes.species}){where} in cells of {lengths} Å: {verdict}")
     return [*lines, *collected.notes]
+
+
+def _arrhenius_words(series: ArrheniusSeries, analysis: Analysis) -> Iterator[str]:
+    fit = series.fit
+    chi = f", probability of so much scatter about the line {fit.p_value:.2f}" if fit.p_value is not None else ""
+    where = f" ({series.name})" if series.name else ""
+    cell = "of an infinite cell" if series.infinite else "not corrected for size"
+    yield (
+        f"Arrhenius for {series.species}{where}, {cell}: Ea = {fit.Ea}, "
+        f"ln(D0 / cm²/s) = {fit.ln_prefactor}{chi}" + "".join(f"; {flag}" for flag in fit.flags)
+    )
+    for temperature in analysis.extrapolate:
+        try:
+            D = fit.extrapolated(temperature, past=analysis.transitions)
+        except AnalysisError as error:
+            yield f"No D of {series.species} at {temperature:g} K: {error}"
+            continue
+        low, high = fit.interval(temperature)
+        yield (
+            f"Extrapolated along that line, D({series.species}, {temperature:g} K) = {D.value:.2e} cm²/s "
+            f"(95 %: {low:.1e} to {high:.1e})"
+        )
 
 
 def _point(point: MeasuredPoint) -> Iterator[str]:

@@ -45,10 +45,7 @@ def ratio(a: Estimate, b: Estimate) -> Ratio:
         raise AnalysisError(f"only numbers of one unit have a ratio, got {a.unit!r} and {b.unit!r}")
     if min(a.value, b.value, a.standard_error, b.standard_error) <= 0:
         raise AnalysisError(f"a ratio needs positive values with positive errors, got {a} and {b}")
-    parts = [(e.standard_error / e.value) ** 2 for e in (a, b)]
-    sigma = math.sqrt(sum(parts))
-    spread = sum(p**2 / max(1, e.n_samples - 1) for p, e in zip(parts, (a, b), strict=True))
-    dof = max(1.0, sum(parts) ** 2 / spread)
+    sigma, dof = _together(*((e.standard_error / e.value, e.n_samples) for e in (a, b)))
     value = a.value / b.value
     half = student_t(0.954, dof) * sigma
     return Ratio(
@@ -63,6 +60,55 @@ def ratio(a: Estimate, b: Estimate) -> Ratio:
         z=math.log(value) / sigma,
         differ=abs(math.log(value)) > half,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """a − b of two models, functionals or cells."""
+
+    difference: Estimate
+    interval: tuple[float, float]
+    """95.4 %."""
+    differ: bool
+    """Whether the 95.4 % interval leaves out 0."""
+
+
+def difference(a: Estimate, b: Estimate) -> Difference:
+    """Return a − b of independent estimates, σ² = σ_a² + σ_b²; degrees of freedom as in `ratio`.
+
+    Raises:
+        AnalysisError: different units, or an error that is not positive.
+
+    >>> a = Estimate(value=0.30, standard_error=0.01, unit="eV", n_samples=8)
+    >>> b = Estimate(value=0.25, standard_error=0.01, unit="eV", n_samples=8)
+    >>> d = difference(a, b)
+    >>> str(d.difference), d.differ
+    ('0.050(14) eV', True)
+    """
+    if a.unit != b.unit:
+        raise AnalysisError(f"only numbers of one unit have a difference, got {a.unit!r} and {b.unit!r}")
+    if min(a.standard_error, b.standard_error) <= 0:
+        raise AnalysisError(f"a difference needs positive errors, got {a} and {b}")
+    sigma, dof = _together(*((e.standard_error, e.n_samples) for e in (a, b)))
+    value, half = a.value - b.value, student_t(0.954, dof) * sigma
+    return Difference(
+        difference=Estimate(
+            value=value,
+            standard_error=sigma,
+            unit=a.unit,
+            n_samples=math.floor(dof) + 1,
+            method="difference of independent estimates",
+        ),
+        interval=(value - half, value + half),
+        differ=abs(value) > half,
+    )
+
+
+def _together(*errors: tuple[float, int]) -> tuple[float, float]:
+    """Return the error of a sum of independent parts, given (error, samples), and its degrees of freedom."""
+    variance = sum(error**2 for error, _ in errors)
+    spread = sum(error**4 / max(1, n - 1) for error, n in errors)
+    return math.sqrt(variance), max(1.0, variance**2 / spread)
 
 
 @dataclass(frozen=True, kw_only=True)

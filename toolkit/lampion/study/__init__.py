@@ -1,6 +1,7 @@
 """The study file: read, refuse, expand into runs, run, collect."""
 
 from lampion.study.collect import Collected, collect, final_structures, write_tables
+from lampion.study.point import MeasuredPoint
 from lampion.study.points import Point, expand, seeds
 from lampion.study.read import read_document, schema
 from lampion.study.settings import Analysis, Study, Sweep
@@ -10,6 +11,7 @@ __all__ = [
     "Analysis",
     "Collected",
     "Job",
+    "MeasuredPoint",
     "Plan",
     "Point",
     "Study",

@@ -16,6 +16,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from lampion import run, structure
 from lampion.analysis.arrhenius import ArrheniusResult, arrhenius
+from lampion.analysis.comparison import SizeDependence, size_dependence
 from lampion.analysis.statistics import Estimate
 from lampion.errors import AnalysisError, LampionError, RunError, TrajectoryError
 from lampion.study.measure import Measured, measure
@@ -36,6 +37,18 @@ class ArrheniusSeries:
     D: tuple[Estimate, ...]
     """cm²/s, at each temperature."""
     fit: ArrheniusResult
+    infinite: bool
+    """Whether D is that of an infinite cell (Yeh–Hummer)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeSeries:
+    """Points that differ in their supercell alone."""
+
+    name: str
+    """The other swept values, in words."""
+    species: str
+    dependence: SizeDependence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +63,7 @@ class Collected:
     measured: tuple[MeasuredPoint, ...]
     """The points' numbers, in the rows' order."""
     arrhenius: tuple[ArrheniusSeries, ...] = ()
+    sizes: tuple[SizeSeries, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
 
@@ -73,13 +87,15 @@ def collect(plan: Plan) -> Collected:
     points = _points(plan, measured)
     table = pd.DataFrame([{**p.values, **p.row, "flags": "; ".join(p.flags)} for p in points])
     fits, notes = _arrhenius(points)
+    sizes, more = _sizes(points)
     return Collected(
         plan=plan,
         runs=pd.DataFrame(_columns_in_order(rows)),
         points=table,
         measured=tuple(points),
         arrhenius=fits,
-        notes=notes,
+        sizes=sizes,
+        notes=(*notes, *more),
     )
 
 
@@ -113,25 +129,55 @@ def _points(plan: Plan, measured: Mapping[str, Measured]) -> list[MeasuredPoint]
 
 
 def _arrhenius(points: Sequence[MeasuredPoint]) -> tuple[tuple[ArrheniusSeries, ...], tuple[str, ...]]:
-    """Fit each series of points that differ in temperature alone."""
-    series: dict[tuple[str, str], list[tuple[float, Estimate]]] = {}
+    """Fit each series of points that differ in temperature alone; a D that was flagged is not among them."""
+    series: dict[tuple[str, str, bool], list[tuple[float, Estimate]]] = {}
     for point in points:
-        if point.temperature is None or point.flags:
+        if point.temperature is None:
             continue
-        others = {n: v for n, v in point.values.items() if n != "protocol.temperature"}
-        name = ", ".join(f"{n} = {v}" for n, v in others.items())
-        for species, estimate in point.D.items():
-            series.setdefault((name, species), []).append((point.temperature, estimate))
+        name = _others(point, "protocol.temperature")
+        for infinite, estimates in ((False, point.D), (True, point.D_infinite)):
+            for species, estimate in estimates.items():
+                series.setdefault((name, species, infinite), []).append((point.temperature, estimate))
     fits, notes = [], []
-    for (name, species), values in series.items():
-        if len({T for T, _ in values}) < 2:
+    for (name, species, infinite), values in series.items():
+        T, D = tuple(t for t, _ in values), tuple(d for _, d in values)
+        # Of an infinite cell only where all its points are.
+        if len(set(T)) < 2 or (infinite and len(values) < len(series[name, species, False])):
             continue
         try:
-            T, D = tuple(t for t, _ in values), tuple(d for _, d in values)
-            fits.append(ArrheniusSeries(name=name, species=species, temperatures=T, D=D, fit=arrhenius(T, D)))
+            fit = arrhenius(T, D)
         except AnalysisError as error:
             notes.append(f"no Arrhenius fit for {species}{f' ({name})' if name else ''}: {error}")
+            continue
+        fits.append(ArrheniusSeries(name=name, species=species, temperatures=T, D=D, fit=fit, infinite=infinite))
     return tuple(fits), tuple(notes)
+
+
+def _others(point: MeasuredPoint, left_out: str) -> str:
+    return ", ".join(f"{n} = {v}" for n, v in point.values.items() if n != left_out)
+
+
+def _sizes(points: Sequence[MeasuredPoint]) -> tuple[tuple[SizeSeries, ...], tuple[str, ...]]:
+    """Compare the points that differ in their supercell alone."""
+    series: dict[tuple[str, str], list[tuple[float, Estimate]]] = {}
+    for point in points:
+        if "structure.supercell" not in point.values or point.volume is None:
+            continue
+        for species, estimate in point.D.items():
+            series.setdefault((_others(point, "structure.supercell"), species), []).append(
+                (point.volume ** (1 / 3), estimate)
+            )
+    found, notes = [], []
+    for (name, species), values in series.items():
+        if len({round(length, 3) for length, _ in values}) < 2:
+            continue
+        try:
+            dependence = size_dependence([length for length, _ in values], [D for _, D in values])
+        except AnalysisError as error:
+            notes.append(f"no comparison of cells for {species}{f' ({name})' if name else ''}: {error}")
+            continue
+        found.append(SizeSeries(name=name, species=species, dependence=dependence))
+    return tuple(found), tuple(notes)
 
 
 def write_tables(collected: Collected, folder: Path) -> list[Path]:

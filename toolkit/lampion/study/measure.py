@@ -34,6 +34,8 @@ class Measured:
     health: Health | None = None
     trajectory: Trajectory | None = None
     masses: Floats | None = None
+    rotation: Floats | None = None
+    """(3, 3): user's vector = rotation @ LAMMPS's vector."""
     stress: Floats | None = None
     """(n, 6), bar, and…"""
     stress_interval: float = 0.0
@@ -170,7 +172,7 @@ def _diffusion(
         timestep=protocol.timestep,
         columns=["type"] if isotopes else None,
     )
-    masses = _masses(trajectory, record)
+    masses = atom_masses(trajectory, record)
     stress, interval = _series(folder / "stress.dat", protocol.timestep, 6)
     n_elements = len(set(record["species"]))
     current, current_interval = _series(folder / "current.dat", protocol.timestep, 3 * n_elements)
@@ -193,6 +195,7 @@ def _diffusion(
         health=checked,
         trajectory=trajectory,
         masses=masses,
+        rotation=np.array(record["rotation"], dtype=float),
         stress=stress,
         stress_interval=interval,
         current=current,
@@ -201,12 +204,13 @@ def _diffusion(
     )
 
 
-def _masses(trajectory: Trajectory, record: Mapping[str, Any]) -> Floats:
+def atom_masses(trajectory: Trajectory, record: Mapping[str, Any]) -> Floats:
     """Return each atom's mass: that of its element, or of its type where an element has several (isotopes)."""
     if "type" in trajectory.extras:
-        return np.array(record["masses"])[trajectory.extras["type"][0].astype(int) - 1]
+        kinds = trajectory.extras["type"][0].astype(int) - 1
+        return np.asarray(np.array(record["masses"], dtype=float)[kinds], dtype=float)
     mass_of = dict(zip(record["species"], record["masses"], strict=True))
-    return np.array([mass_of[s] for s in trajectory.species])
+    return np.array([mass_of[s] for s in trajectory.species], dtype=float)
 
 
 def _phase_flags(
@@ -270,6 +274,8 @@ def diffusion_row(species: str, result: DiffusionResult, flags: Sequence[str]) -
         f"D {species} window end (ps)": result.window[1],
         f"D {species} independent samples": len(result.unit_values),
         f"D {species} log-log slope": result.log_slope,
+        f"D {species} hops": result.n_hops,
+        f"D {species} reference drift (Å)": result.drift,
     }
 
 

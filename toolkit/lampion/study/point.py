@@ -15,6 +15,7 @@ from lampion.analysis.conductivity import (
 from lampion.analysis.diffusion import DiffusionResult
 from lampion.analysis.ensemble import runs_needed
 from lampion.analysis.statistics import Estimate
+from lampion.analysis.tensor import diffusion_tensor
 from lampion.analysis.viscosity import green_kubo_viscosity, yeh_hummer
 from lampion.errors import AnalysisError
 from lampion.protocol import Diffusion, Ensemble
@@ -41,6 +42,8 @@ class MeasuredPoint:
     charge: ConductivityResult | None = None
     green_kubo: Estimate | None = None
     """Conductivity from the current, mS/cm."""
+    volume: float | None = None
+    """Å³, mean."""
     notes: tuple[str, ...] = ()
     """What could not be had, and how many more runs a wanted precision needs."""
 
@@ -81,6 +84,8 @@ def measure_point(
         row.update(diffusion_row(species, result, said))
         if result.D is not None and not said:
             best[species] = result.D
+            if protocol.phase == "crystal":
+                _directions(mobile, species, good, result, row)
             infinite = _infinite(result.D, viscosity, good)
             if infinite is not None:
                 corrected[species] = infinite
@@ -101,8 +106,33 @@ def measure_point(
         viscosity=viscosity,
         charge=charge,
         green_kubo=current,
+        volume=_volume(good),
         notes=tuple(notes),
     )
+
+
+def _directions(
+    mobile: Sequence[str],
+    species: str,
+    runs: Sequence[Measured],
+    result: DiffusionResult,
+    row: dict[str, Any],
+) -> None:
+    """Add D along x, y and z of the user's frame to the row of a crystal."""
+    trajectories = [r.trajectory for r in runs if r.trajectory is not None]
+    framework = ~np.isin(trajectories[0].species, mobile)
+    tensor = diffusion_tensor(
+        [t.positions for t in trajectories],
+        trajectories[0].times,
+        window=result.window,
+        mobile=trajectories[0].species == species,
+        framework=framework if framework.any() else None,
+        masses=runs[0].masses,
+        rotation=runs[0].rotation,
+    )
+    for axis, D in zip("xyz", tensor.directions, strict=True):
+        _put(row, f"D {species} along {axis}", D)
+    row[f"D {species} anisotropic"] = tensor.anisotropic
 
 
 def _more(result: DiffusionResult, precision: float, n_runs: int) -> str:

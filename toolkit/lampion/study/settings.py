@@ -8,7 +8,7 @@ from pydantic import Field
 from lampion.engine import Engine
 from lampion.potential import Potential
 from lampion.protocol import Protocol
-from lampion.settings import Count, Element, Text, settings
+from lampion.settings import Count, Element, Temperature, Text, settings
 from lampion.structure import Structure
 
 
@@ -24,6 +24,11 @@ class Analysis:
     """e, by element, for the conductivity: machine-learned potentials carry none. Without it the potential's."""
     precision: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Wanted relative error of D, 0.01 for 1 %; the report then says how many more runs it needs."""
+
+    extrapolate: tuple[Temperature, ...] = ()
+    """K: where the report gives D from the Arrhenius line, with its interval."""
+    transitions: tuple[Temperature, ...] = ()
+    """K: known phase transitions, past which no line is extrapolated."""
 
     def __post_init__(self) -> None:
         """Refuse a window that ends before it begins."""
