@@ -66,13 +66,22 @@ def test_msd_of_a_ballistic_flight_is_v2_t2():
 
 
 def test_msd_of_an_oscillator_is_its_closed_form():
-    amplitude, period = 0.3, 20
-    x = np.zeros((20 * period, 1, 3))
-    x[:, 0, 0] = amplitude * np.sin(2 * np.pi * np.arange(len(x)) / period)
-    lags = np.arange(2 * period)
-    # Over whole periods of origins ⟨(x(t + τ) − x(t))²⟩ = A²(1 − cos ωτ); the last period of origins is cut.
-    expected = amplitude**2 * (1 - np.cos(2 * np.pi * lags / period))
-    assert mean_squared_displacement(x, max_lag=2 * period - 1) == pytest.approx(expected, abs=amplitude**2 / 18)
+    """x_k = A sin ωk gives x_{k+m} − x_k = 2A sin(ωm/2) cos(ω(k + m/2)); the sum over n = F − m origins is closed."""
+    amplitude, omega, n_frames = 0.3, 2 * np.pi / 20.7, 400
+    x = np.zeros((n_frames, 1, 3))
+    x[:, 0, 0] = amplitude * np.sin(omega * np.arange(n_frames))
+    m = np.arange(n_frames)
+    n = n_frames - m
+    mean = 1 + np.sin(n * omega) / np.sin(omega) * np.cos(omega * (n - 1 + m)) / n
+    expected = 2 * amplitude**2 * np.sin(omega * m / 2) ** 2 * mean
+    assert mean_squared_displacement(x) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+def test_msd_of_brownian_motion_is_6Dt_within_its_errors():
+    x = brownian(np.random.default_rng(5), 3000, 200, D=0.5)
+    result = diffusion_coefficient(x, np.arange(3000) * 0.01, reference=NO_REFERENCE)
+    ratio = (result.msd[1:] - 6 * 0.5 * result.lags[1:]) / result.msd_error[1:]
+    assert np.abs(ratio).max() < 5
 
 
 def test_gls_is_the_estimator_of_its_covariance():

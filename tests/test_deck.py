@@ -192,7 +192,8 @@ def test_a_comment_that_swallows_the_next_command_is_no_comment_alone(copied: de
     [
         ("temperature", 301.0), ("sample", 0.2), ("equilibrate", 0.04), ("pressure", 1.0), ("timestep", 0.002),
         ("temperature_damping", 0.2), ("dump_every", 0.004), ("coupling", "iso"), ("ensemble", "nve"),
-        ("thermostat", "csvr"), ("sample_damping", 0.7), ("stress_every", 0.0), ("phase", "liquid"),
+        ("thermostat", "csvr"), ("sample_damping", 0.7), ("stress_every", 0.002),
+        ("phase", "liquid"), ("current_every", 0.01),
         ("hooks", {"computes": {"mine": "all msd"}}),
     ],
 )  # fmt: skip
@@ -381,11 +382,29 @@ def test_a_fix_that_integrates_atoms_once_more_is_refused_in_every_protocol(styl
         setting(protocol.Protocol, {**MD, "hooks": {"fixes": {"x": f"all {style}"}}})
 
 
-@pytest.mark.parametrize("name", ["dump_every", "thermo_every", "current_every"])
+@pytest.mark.parametrize("name", ["dump_every", "thermo_every"])
 @pytest.mark.parametrize("kind", ["diffusion", "ensemble"])
 def test_an_interval_without_a_step_is_refused(kind: str, name: str) -> None:
     with pytest.raises(ValidationError, match=f"{name} must be at least a timestep of 0.001 ps, not 1e-09 ps"):
         setting(protocol.Protocol, {**ALL[kind], name: 1e-9})
+
+
+@pytest.mark.parametrize("kind", ["diffusion", "ensemble"])
+def test_what_green_and_kubo_need_is_written_where_it_means_something(kind: str) -> None:
+    liquid, crystal = ({**ALL[kind], "phase": phase} for phase in ("liquid", "crystal"))
+    salt = build({"crystal": {"lattice": "rocksalt", "formula": "NaCl", "a": 5.6}})
+    pair = {"style": "lj", "pairs": {"Na-Na": [0.01, 2.4], "Cl-Cl": [0.01, 3.4], "Na-Cl": [0.01, 2.9]}, "cutoff": 7.5}
+
+    def written(what: Settings, atoms: Any = SI, potential_: Any = SW) -> set[str]:
+        text = render(atoms, potential_, what).files[deck.DECK]
+        return {name for name in ("stress.dat", "current.dat") if f"file {name}" in text}
+
+    assert written(liquid) == {"stress.dat"}
+    assert written(crystal) == set()
+    assert written({**crystal, "mobile": ["Na"]}, salt, pair) == {"current.dat"}
+    assert written(liquid, salt, pair) == {"stress.dat", "current.dat"}
+    assert written({**liquid, "stress_every": 0.0, "current_every": 0.0}, salt, pair) == set()
+    assert written({**crystal, "stress_every": 0.004}) == {"stress.dat"}
 
 
 @pytest.mark.parametrize("kind", ["diffusion", "ensemble"])

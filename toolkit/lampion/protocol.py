@@ -231,10 +231,12 @@ class Diffusion:
     dump_format: DumpFormat = "text"
     thermo_every: Duration = 0.05
     """ps between rows of the log."""
-    stress_every: NonNegative = 0.004
-    """ps between values of the stress for the viscosity, and at least a step; 0 writes none."""
-    current_every: NonNegative = 0.0
-    """ps between values of each element's summed velocity, for the conductivity; 0 writes none. 0.005 is fit."""
+    stress_every: NonNegative | None = None
+    """ps between values of the stress for the viscosity, and at least a step; 0 writes none. Without it 0.004 for a
+    liquid, none for a crystal."""
+    current_every: NonNegative | None = None
+    """ps between values of each element's summed velocity, for the conductivity, and at least a step; 0 writes none.
+    Without it 0.005 where there are several elements: of a single one the sum is the momentum, which is zero."""
     hooks: Hooks = Hooks()
 
     def __post_init__(self) -> None:
@@ -272,10 +274,10 @@ class Ensemble:
     dump_every: Duration = 0.05
     dump_format: DumpFormat = "text"
     thermo_every: Duration = 0.05
-    stress_every: NonNegative = 0.0
-    """ps between values of the stress for the viscosity, and at least a step; 0 writes none."""
-    current_every: NonNegative = 0.0
-    """ps between values of each element's summed velocity, for the conductivity; 0 writes none."""
+    stress_every: NonNegative | None = None
+    """ps between values of the stress, as in `diffusion`."""
+    current_every: NonNegative | None = None
+    """ps between values of each element's summed velocity, as in `diffusion`."""
     hooks: Hooks = Hooks()
 
     def __post_init__(self) -> None:
@@ -308,7 +310,7 @@ def _undisturbed(protocol: Diffusion | Ensemble) -> None:
 
 def _whole_steps(protocol: Md | Diffusion | Ensemble) -> None:
     """Refuse an interval that holds no whole step, which would become one of a step."""
-    for name in ("dump_every", "thermo_every", "current_every"):
+    for name in ("dump_every", "thermo_every"):
         interval = getattr(protocol, name, 0.0)
         if interval and round(interval / protocol.timestep) < 1:
             raise ValueError(f"{name} must be at least a timestep of {protocol.timestep:g} ps, not {interval:g} ps")
