@@ -333,3 +333,40 @@ def test_ions_that_rest_have_no_hops_and_say_so():
     assert (result.rate.value, result.correlation_factor, result.edges.shape) == (0.0, None, (0, 2))
     assert result.rate.standard_error > 0
     assert any("only 0 hops" in flag for flag in result.flags)
+
+
+def scatter_and_stated(draw, n=80):
+    """Return the scatter of a curve over fresh data, and the root mean square of its stated error."""
+    pairs = [draw(np.random.default_rng(k)) for k in range(n)]
+    values, errors = np.array([p[0] for p in pairs]), np.array([p[1] for p in pairs])
+    return values.std(axis=0, ddof=1), np.sqrt((errors**2).mean(axis=0))
+
+
+def test_the_errors_of_curves_and_maps_are_their_scatter():
+    def hove(rng):
+        x = np.cumsum(rng.normal(0, 0.5, (160, 8, 3)), axis=0)
+        found = van_hove(x, np.arange(160.0), lags=[4], r_max=4.0, bin_width=1.0)
+        return found.self_part[0], found.self_error[0]
+
+    def cloud(rng):
+        found = density(rng.uniform(0, 4, (160, 10, 3)), 4 * np.eye(3), spacing=2.0)
+        return found.values.ravel(), found.error.ravel()
+
+    def states(rng):
+        c = np.exp(-0.2)
+        v = lfilter([1.0], [1.0, -c], rng.normal(size=(1300, 6, 3)), axis=0)[20:]
+        found = vibrations(v, dt=0.01, max_lag=0.4)
+        return found.density[2:12], found.density_error[2:12]
+
+    for draw in (hove, cloud, states):
+        scatter, stated = scatter_and_stated(draw)
+        assert stated.mean() == pytest.approx(scatter.mean(), rel=0.2), draw.__name__
+
+
+def test_rates_along_edges_hold_the_truth():
+    x, sites, _ = walk(np.random.default_rng(7))
+    result = hops(x, np.arange(3000) * 0.1, 9.0 * np.eye(3), sites, radius=1.4)
+    # 0.02 hops a frame of 0.1 ps to one of six neighbours.
+    pull = (result.edge_rates - 0.2 / 6) / result.edge_rate_errors
+    assert (np.abs(pull) < 2).mean() > 0.85
+    assert np.abs(pull).max() < 6

@@ -24,6 +24,8 @@ class Density:
     values: Array
     """(n1, n2, n3), 1/Å³: point (i, j, k) lies at origin + (i/n1, j/n2, k/n3) · cell; the sum times the volume of a
     voxel is the number of ions."""
+    error: Array
+    """(n1, n2, n3), 1/Å³, one standard error over time blocks; NaN with a single frame."""
     cell: Array
     """(3, 3), Å, mean."""
     origin: Array
@@ -38,6 +40,7 @@ def density(
     drift: ArrayLike | None = None,
     origin: ArrayLike = (0.0, 0.0, 0.0),
     spacing: float = 0.25,
+    n_blocks: int = 8,
 ) -> Density:
     """Return the mean number density of ions, ρ(r) = ⟨Σ_i δ(r − r_i)⟩, folded into one cell.
 
@@ -48,6 +51,7 @@ def density(
         drift: (n_frames, 3), Å, of the framework, subtracted.
         origin: (3,), Å, of the cell.
         spacing: Å, at most, between grid points.
+        n_blocks: time blocks for the error.
 
     Raises:
         AnalysisError: arrays of other shapes, or a spacing that is not positive.
@@ -66,14 +70,31 @@ def density(
     shape = np.maximum(1, np.ceil(np.linalg.norm(mean, axis=1) / spacing - 1e-9).astype(int))
     path = np.zeros((len(x), 3)) if drift is None else np.asarray(drift, dtype=float)
     start = np.asarray(origin, dtype=float)
-    counts = np.zeros(int(shape.prod()))
+    n_voxels = int(shape.prod())
+    blocks = np.array_split(np.arange(len(x)), min(n_blocks, len(x)))
+    ends = {int(block[-1]): number for number, block in enumerate(blocks)}
+    mean_count, square, total, counts = np.zeros((4, n_voxels))
     for frame in range(len(x)):
         scaled = (x[frame, index] - path[frame] - start) @ np.linalg.inv(boxes[frame])
         # A grid point owns what is nearest to it, so that points lie on the cell's corners.
         voxel = np.round(scaled * shape).astype(np.int64) % shape
-        counts += np.bincount(np.ravel_multi_index(tuple(voxel.T), tuple(shape)), minlength=len(counts))
-    volume = abs(np.linalg.det(mean)) / len(counts)
-    return Density(values=counts.reshape(shape) / (len(x) * volume), cell=mean, origin=start)
+        counts += np.bincount(np.ravel_multi_index(tuple(voxel.T), tuple(shape)), minlength=n_voxels)
+        if frame in ends:
+            # Sums of two moments, so that the blocks' grids need not be held.
+            size = len(blocks[ends[frame]])
+            mean_count += counts / len(x)
+            square += (counts / size) ** 2
+            total += counts / size
+            counts[:] = 0
+    n = len(blocks)
+    volume = abs(np.linalg.det(mean)) / n_voxels
+    variance = np.maximum(square - total**2 / n, 0) / (n - 1) / n if n > 1 else np.full(n_voxels, np.nan)
+    return Density(
+        values=mean_count.reshape(shape) / volume,
+        error=np.sqrt(variance).reshape(shape) / volume,
+        cell=mean,
+        origin=start,
+    )
 
 
 def find_sites(rho: Density, *, threshold: float = 0.1, separation: float = 1.5) -> Array:

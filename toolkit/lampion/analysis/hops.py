@@ -38,6 +38,10 @@ class Hops:
     """(n_edges, 2): the jump network, from and to."""
     counts: Integers
     """(n_edges,), hops along each edge."""
+    edge_rates: Array
+    """(n_edges,), 1/ps: hops along each edge for the time that its first site was occupied."""
+    edge_rate_errors: Array
+    """(n_edges,), 1/ps, one standard error from time blocks, never below that of Poisson's counts."""
     n_flickers: int
     """Visits shorter than the dwell time that were not counted."""
     unassigned: float
@@ -96,6 +100,8 @@ def hops(
     flickers = sum(count for _, count in histories)
     unassigned = float((raw < 0).mean())
     edges, counts = np.unique(events[:, 2:], axis=0, return_counts=True)
+    occupied = np.bincount(site_of[site_of >= 0], minlength=len(places)) * dt
+    edge_errors = _edge_errors(events, edges, counts, len(x), n_blocks)
     rate, residence = _rates(events, len(x), len(index), dt, n_blocks)
     flags = []
     if len(events) < 50:
@@ -112,6 +118,8 @@ def hops(
         occupancy=np.bincount(site_of[site_of >= 0], minlength=len(places)) / len(x),
         edges=edges.astype(np.intp),
         counts=counts.astype(np.intp),
+        edge_rates=counts / np.maximum(occupied[edges[:, 0]], dt),
+        edge_rate_errors=edge_errors / np.maximum(occupied[edges[:, 0]], dt),
         n_flickers=flickers,
         unassigned=unassigned,
         flags=tuple(flags),
@@ -200,6 +208,16 @@ def _events(site_of: Integers) -> Integers:
     before, after = site_of[:-1], site_of[1:]
     ion, frame = np.nonzero(((before != after) & (before >= 0)).T)
     return np.stack([frame + 1, ion, before[frame, ion], after[frame, ion]], axis=1)
+
+
+def _edge_errors(events: Integers, edges: Integers, counts: Integers, n_frames: int, n_blocks: int) -> Array:
+    """Return the standard error of the number of hops along each edge, (n_edges,)."""
+    block = np.minimum((events[:, 0] - 1) * n_blocks // max(1, n_frames - 1), n_blocks - 1)
+    by_block = np.zeros((len(edges), n_blocks))
+    which = {tuple(edge): number for number, edge in enumerate(edges.tolist())}
+    for (before, after), when in zip(events[:, 2:].tolist(), block, strict=True):
+        by_block[which[before, after], when] += 1
+    return np.asarray(np.maximum(by_block.std(axis=1, ddof=1) * math.sqrt(n_blocks), np.sqrt(counts)), dtype=float)
 
 
 def _rates(events: Integers, n_frames: int, n_ions: int, dt: float, n_blocks: int) -> tuple[Estimate, Estimate]:

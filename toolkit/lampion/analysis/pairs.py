@@ -43,6 +43,12 @@ class VanHove:
     """(n_lags, n_bins), 1/Å: 4πr² G_s(r, t), whose integral is 1 where r reaches far enough."""
     distinct_part: Array | None
     """(n_lags, n_bins): G_d(r, t)/ρ, which tends to 1; at t = 0 it is g(r)."""
+    self_error: Array
+    """(n_lags, n_bins), 1/Å, one standard error over blocks of origins; NaN with fewer than two origins."""
+    distinct_error: Array | None
+    """(n_lags, n_bins)."""
+    n_samples: int
+    """Blocks of origins."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,6 +229,7 @@ def van_hove(
     r_max: float = 8.0,
     bin_width: float = 0.1,
     max_origins: int = 500,
+    n_blocks: int = 8,
 ) -> VanHove:
     """Return the van Hove functions (1954, doi 10.1103/PhysRev.95.249), self and, where cells are given, distinct.
 
@@ -239,6 +246,7 @@ def van_hove(
         r_max: Å.
         bin_width: Å.
         max_origins: evenly spaced origins that are used at most.
+        n_blocks: groups of consecutive origins for the error.
 
     Raises:
         AnalysisError: times or lags that don't fit, or `r_max` too large for the cell.
@@ -258,22 +266,35 @@ def van_hove(
         )
     path = np.zeros((n_frames, 3)) if drift is None else np.asarray(drift, dtype=float)
     edges = np.arange(0.0, r_max + 1e-9, bin_width)
-    own, others = np.zeros((2, len(steps), len(edges) - 1))
+    n_bins = len(edges) - 1
+    own, own_error, others, others_error = np.zeros((4, len(steps), n_bins))
     for row, m in enumerate(steps):
         origins = np.unique(np.linspace(0, n_frames - 1 - m, min(max_origins, n_frames - m)).astype(int))
-        for k in origins:
-            start, end = x[k, index] - path[k], x[k + m, index] - path[k + m]
-            own[row] += np.histogram(np.linalg.norm(end - start, axis=1), edges)[0]
-            if boxes is not None:
-                others[row] += _distinct(start, end, boxes[k], edges)
-        own[row] /= len(origins) * len(index) * bin_width
-        others[row] /= len(origins)
+        groups = np.array_split(origins, min(n_blocks, len(origins)))
+        curves = np.zeros((2, len(groups), n_bins))
+        for number, group in enumerate(groups):
+            for k in group:
+                start, end = x[k, index] - path[k], x[k + m, index] - path[k + m]
+                curves[0, number] += np.histogram(np.linalg.norm(end - start, axis=1), edges)[0]
+                if boxes is not None:
+                    curves[1, number] += _distinct(start, end, boxes[k], edges)
+        weights = np.array([len(group) for group in groups])
+        curves[0] /= len(index) * bin_width
+        own[row], others[row] = curves.sum(axis=1) / len(origins)
+        if len(groups) > 1:
+            spread = (curves / weights[:, None]).std(axis=1, ddof=1) / math.sqrt(len(groups))
+            own_error[row], others_error[row] = spread
+        else:
+            own_error[row] = others_error[row] = np.nan
     dt = float(np.diff(np.asarray(times, dtype=float)).mean())
     return VanHove(
         lags=steps.astype(float) * dt,
         r=(edges[1:] + edges[:-1]) / 2,
         self_part=own,
         distinct_part=None if boxes is None else others,
+        self_error=own_error,
+        distinct_error=None if boxes is None else others_error,
+        n_samples=n_blocks,
     )
 
 

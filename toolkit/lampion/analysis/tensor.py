@@ -31,6 +31,8 @@ class DiffusionTensor:
     """Trace/3: D*."""
     principal: Array
     """(3,), cm²/s, descending."""
+    principal_error: Array
+    """(3,), cm²/s, one standard error of D along these axes, over the units."""
     axes: Array
     """(3, 3): row i is the direction of principal value i."""
     anisotropic: bool
@@ -106,6 +108,7 @@ def _result(D: Array, units: Array, window: tuple[float, float], statement: str,
     values, vectors = np.linalg.eigh(D)
     deviation = D - np.trace(D) / 3 * np.eye(3)
     scatter = (units - traces[:, None, None] * np.eye(3)).std(axis=0, ddof=1) / math.sqrt(n)
+    along = np.einsum("ik,uij,jk->uk", vectors, units, vectors)
     x, y, z = (estimate(float(D[k, k]), float(error[k, k]), f"GLS slope along {'xyz'[k]}") for k in range(3))
     return DiffusionTensor(
         D=D,
@@ -113,6 +116,7 @@ def _result(D: Array, units: Array, window: tuple[float, float], statement: str,
         directions=(x, y, z),
         isotropic=estimate(float(np.trace(D)) / 3, float(traces.std(ddof=1)) / math.sqrt(n), "a third of the trace"),
         principal=values[::-1],
+        principal_error=along.std(axis=0, ddof=1)[::-1] / math.sqrt(n),
         axes=vectors.T[::-1],
         anisotropic=bool((np.abs(deviation) > 4 * scatter).any()),
         statement=f"{statement}; in the {'user' if turned else 'positions'}'{'s' if turned else ''} frame",

@@ -1,5 +1,6 @@
 """What velocities tell: their autocorrelation, the vibrational density of states, diffusion by Green–Kubo."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -30,6 +31,9 @@ class Vibrations:
     """(n_lags,), THz."""
     density: Array
     """(n_lags,), states/THz: its trapezoidal integral over the frequencies is 3N."""
+    density_error: Array
+    """(n_lags,), states/THz, one standard error over time blocks, each normalised by itself; NaN where the run has
+    no two blocks of twice the longest lag."""
     n_atoms: int
     resolution: float
     """THz: the width that the window gives a sharp line."""
@@ -53,7 +57,7 @@ def vibrations(
         dt: ps between frames: half a period of the fastest vibration or less.
         masses: (n_atoms,), g/mol; equal where not given.
         atoms: indices or mask; all where not given.
-        max_lag: ps, longest lag; a quarter of the run where not given.
+        max_lag: ps, longest lag; an eighth of the run where not given.
 
     Raises:
         AnalysisError: arrays of other shapes, or a longest lag that does not fit.
@@ -69,30 +73,42 @@ def vibrations(
     v = checked_positions(velocities)
     index = atom_indices(atoms, v.shape[1])
     m = np.ones(v.shape[1]) if masses is None else np.asarray(masses, dtype=float)
-    last = len(v) // 4 if max_lag is None else round(max_lag / dt)
+    last = len(v) // 8 if max_lag is None else round(max_lag / dt)
     if m.shape != (v.shape[1],) or (m <= 0).any() or dt <= 0 or not 4 <= last < len(v):
         raise AnalysisError(
             f"needed: {v.shape[1]} positive masses, a positive dt, and a longest lag of 4 to {len(v) - 1} frames, "
             f"got {last}"
         )
+    correlation = _correlation(v, m, index)[: last + 1]
+    n_blocks = min(8, len(v) // (2 * last))
+    blocks = [_correlation(part, m, index)[: last + 1] for part in np.array_split(v, max(1, n_blocks))]
+    window = 0.5 * (1 + np.cos(np.pi * np.arange(last + 1) / last))
+
+    def spectrum(c: Array) -> Array:
+        # A cosine transform of the even extension: real, and its sum over frequencies is C(0) exactly.
+        return np.asarray(3 * len(index) * 2 * dt * np.fft.hfft(c / c[0] * window, 2 * last)[: last + 1], dtype=float)
+
+    spread = np.array([spectrum(block) for block in blocks])
+    return Vibrations(
+        lags=np.arange(last + 1, dtype=float) * dt,
+        correlation=correlation / correlation[0],
+        frequencies=np.arange(last + 1, dtype=float) / (2 * last * dt),
+        density=spectrum(correlation),
+        density_error=spread.std(axis=0, ddof=1) / math.sqrt(n_blocks) if n_blocks > 1 else np.full(last + 1, np.nan),
+        n_atoms=len(index),
+        resolution=1 / (last * dt),
+    )
+
+
+def _correlation(v: Array, m: Array, index: NDArray[np.intp]) -> Array:
+    """Return Σ m v(0)·v(t), (n_frames,), a few atoms at a time."""
     total = np.zeros(len(v))
     size = max(1, _BLOCK_BYTES // (24 * len(v)))
     for start in range(0, len(index), size):
         part = index[start : start + size]
         weighted = v[:, part] * np.sqrt(m[part])[:, None]
         total += autocorrelation(weighted.reshape(len(v), -1), centre=False)
-    correlation = total[: last + 1] / total[0]
-    window = 0.5 * (1 + np.cos(np.pi * np.arange(last + 1) / last))
-    # A cosine transform of the even extension: real, and its sum over frequencies is C(0) exactly.
-    spectrum = np.fft.hfft(correlation * window, 2 * last)[: last + 1]
-    return Vibrations(
-        lags=np.arange(last + 1, dtype=float) * dt,
-        correlation=correlation,
-        frequencies=np.arange(last + 1, dtype=float) / (2 * last * dt),
-        density=3 * len(index) * 2 * dt * spectrum,
-        n_atoms=len(index),
-        resolution=1 / (last * dt),
-    )
+    return total
 
 
 def green_kubo_diffusion(
