@@ -24,10 +24,11 @@ def test_text_dumps_are_read_so_many_times_faster(peer: str, least: float) -> No
 
 def test_text_is_read_as_fast_as_by_plain_c_and_where_ase_bounds_the_goal_the_readme_says_so() -> None:
     """12 times ASE was the goal; a plain C loop over the rows reaches less."""
-    times = committed("dump_reading")["text, times Lampion"]
+    record = committed("dump_reading")
+    times, seconds = record["text, times Lampion"], record["text, CPU s"]
     assert times["plain C"] >= 0.5
     assert times["ASE"] / times["plain C"] < 12
-    assert f"ASE itself takes {times['ASE'] / times['plain C']:.1f} times as long as plain C" in README
+    assert f"ASE itself takes {seconds['ASE'] / seconds['plain C']:.1f} times as long as plain C" in README
 
 
 def test_other_formats_and_shapes_keep_their_rates_and_bounds() -> None:
@@ -55,7 +56,9 @@ def test_diffusion_is_so_many_times_faster_than_the_peers_and_lean() -> None:
     )
     assert sparse["kinisi"] >= 10 * sparse["Lampion"]
     assert default["kinisi"] >= 200 * default["Lampion"]
-    assert max(record["memory beyond the input, MB"].values()) <= 60
+    beyond = max(record["memory beyond the input, MB"].values())
+    assert beyond <= 60
+    assert f"Beyond the input it takes {beyond} MB" in README
     streamed = record["20,000 ions × 20,000 frames from an iterator"]
     assert streamed["memory, MB"] <= 200
     assert streamed["D / 1e-4 cm²/s"] == pytest.approx(0.05, rel=0.01)

@@ -133,6 +133,19 @@ def test_the_default_element_of_lammps_is_not_believed(tmp_path: Path) -> None:
     assert read_dump(path, species={1: "Li", 2: "Na"}).species.tolist() == ["Na", "Li"]
 
 
+def test_charges_that_change_in_time_are_left_out_and_that_is_said(tmp_path: Path) -> None:
+    rows = [f"1 Li 0 0 0 {q}\n2 Na 1 1 1 -0.5\n" for q in (0.5, 0.6)]
+    columns = "id element xu yu zu q"
+    path = written(tmp_path, frame(0, rows[0], columns) + frame(10, rows[1], columns))
+    trajectory = read_dump(path)
+    assert trajectory.charges is None
+    assert any("the charges change in time" in note for note in trajectory.notes)
+    assert read_dump(path, columns=["q"]).extras["q"][:, 0].tolist() == [0.5, 0.6]
+    still = read_dump(written(tmp_path, frame(0, rows[0], columns) + frame(10, rows[0], columns)))
+    assert still.charges is not None
+    assert not still.notes
+
+
 def test_a_frame_cut_off_at_the_end_is_dropped_and_said_so(tmp_path: Path) -> None:
     whole, cut = frame(0, ROWS), frame(10, ROWS)
     for length in range(1, len(cut)):

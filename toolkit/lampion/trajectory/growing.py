@@ -72,6 +72,9 @@ class Growing:
         }
         extras = {name.removeprefix("extras/"): taken.pop(name) for name in list(taken) if name.startswith("extras/")}
         notes = [*self.notes, *gaps(taken["steps"])] if whole else list(self.notes)
+        for name, column in (("masses", "mass"), ("charges", "q")):
+            if name in self.constants and self.constants[name] is None:
+                notes.append(f"the {name} change in time and are left out; read them with columns=['{column}']")
         taken.update(self.common, **self.constants)
         return Trajectory(**taken, extras=extras, notes=tuple(dict.fromkeys(notes)))
 
