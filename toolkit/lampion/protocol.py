@@ -59,7 +59,7 @@ DumpFormat = Annotated[
     Field(
         description="How frames are written. Two million rows of id, type, xu, yu, zu take 61 MB as text and 80 MB "
         "as binary; writing them costs LAMMPS 1.2 s of CPU time as text, 0.05 s as binary, reading them about 0.1 "
-        "and 0.05 s. zst is the text through the program zstd, which must be there: half of the size or less, and 0.3 s "
+        "and 0.05 s. zst is the text through the program zstd, which must be there: half of the size, and 0.3 s "
         "more. Text names the elements, and every tool reads it; binary keeps every bit, and its elements are in "
         "run.json."
     ),

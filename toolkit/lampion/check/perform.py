@@ -158,7 +158,8 @@ def _check(plan: Plan, job: Job) -> Verdict:
     verdict = Verdict(
         title=title, findings=tuple(findings), notes=tuple(notes), cause=cause, folder=folder
     )  # fmt: skip
-    if verdict.well:
+    # One that compared nothing with the framework is no verdict for good: its environment may come yet.
+    if verdict.well and (reference is not None or job.pair.framework is None):
         record = {
             "format": run.FORMAT,
             "title": title,
