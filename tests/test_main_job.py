@@ -1,12 +1,15 @@
 """From one study file to a diffusion coefficient: run, killed, moved, repeated, reported."""
 
+import contextlib
 import json
+import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,7 +27,6 @@ from lampion.cli import app
 from lampion.errors import LampionError
 from lampion.report import write_report
 from lampion.study import collect, execute, plan
-from lampion.study.work import driving
 from lampion.thermo import read_log
 
 STUDY = """
@@ -229,12 +231,112 @@ def test_a_changed_input_never_reuses_an_old_result(tmp_path: Path) -> None:
     assert pd.read_csv(tmp_path / "results/runs.csv")["energy (eV)"][0] == pytest.approx(first * 2.2683 / 2.1683)
 
 
-def test_two_drivers_do_not_work_on_one_study(tmp_path: Path) -> None:
+def test_two_drivers_share_the_work_and_no_run_has_two_results(finished: Path, tmp_path: Path) -> None:
     path = study_in(tmp_path)
-    with driving(path):
-        second = run_study(path)
-    assert second.returncode == 2
-    assert second.stderr.strip().endswith("another lampion works on this study; wait for it or stop it")
+    command = [sys.executable, "-c", "from lampion.cli import main; main()", "run", str(path)]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    ends = [driver.communicate(timeout=300) for driver in both]
+    assert [driver.returncode for driver in both] == [0, 0], ends
+    assert results(path) == results(finished)
+    assert [place.rsplit("/", 1)[1] for place in attempts(path)] == ["1", "1"], "nothing was run twice"
+
+
+def test_what_a_dead_driver_held_is_taken_over(finished: Path, tmp_path: Path) -> None:
+    """The second driver waits for the first's run, and goes on with it when that one is killed."""
+    path = study_in(tmp_path)
+    command = [sys.executable, "-c", "from lampion.cli import main; main()", "run", str(path)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first:
+        wait_for(lambda: len(attempts(path)) == 2)
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as second:
+            time.sleep(1.0)
+            first.kill()
+            assert second.wait(300) == 0
+    assert results(path) == results(finished)
+
+
+def wait_for(true: Callable[[], bool], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.02)
+
+
+@pytest.mark.physics
+def test_a_study_killed_at_random_moments_is_run_once_and_ends_in_the_same_table(
+    finished: Path, tmp_path: Path
+) -> None:
+    """Drivers die by SIGKILL after 0 to 4 s, 25 times, and every second time their LAMMPS is killed instead."""
+    path = study_in(tmp_path)
+    rng = np.random.default_rng(11)
+    command = [sys.executable, "-c", "from lampion.cli import main; main()", "run", str(path)]
+    for number, delay in enumerate(rng.uniform(0.0, 4.0, 25)):
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as driver:
+            time.sleep(delay)
+            if number % 2:
+                for line in subprocess.run(
+                    ["pgrep", "-P", str(driver.pid)], capture_output=True, text=True
+                ).stdout.split():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(int(line), signal.SIGKILL)
+                time.sleep(0.1)
+            driver.kill()
+    done = run_study(path)
+    assert done.returncode == 0, done.stderr
+    assert results(path) == results(finished)
+    assert len(list(path.parent.glob("runs/*/*/done.json"))) == 2
+    assert not subprocess.run(["pgrep", "-f", str(path.parent)], capture_output=True, text=True).stdout.split(), (
+        "no LAMMPS outlives its driver"
+    )
+
+
+HOPELESS = """
+structure: {crystal: {lattice: diamond, formula: Si, a: 5.43}}
+potential: {style: sw, file: Si.sw}
+protocol: {name: custom, template: mine.j2}
+sweep: {replicas: 2}
+seed: 1
+"""
+
+
+def test_what_would_fail_again_is_repeated_only_where_that_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "mine.j2").write_text('{% include "_setup.j2" %}\nnonsense {{ seed("x") }}\n')
+    path = study_in(tmp_path, HOPELESS)
+    assert run_study(path).returncode == 1
+    again = run_study(path)
+    assert again.returncode == 1
+    assert "2 runs failed before, for a cause that they would meet again; `lampion retry study.yaml`" in again.stderr
+    assert {place[-1] for place in attempts(path)} == {"1"}
+    runner = CliRunner()
+    assert runner.invoke(app, ["retry", str(path)]).exit_code == 1
+    assert {place[-1] for place in attempts(path)} == {"1", "2"}
+    assert "2 failed (2 input)" in runner.invoke(app, ["status", str(path)]).output
+    said = runner.invoke(app, ["clean", str(path)]).output
+    assert said.count("removed ") == 4
+    assert "2 waiting" in runner.invoke(app, ["status", str(path)]).output
+
+
+def test_clean_keeps_results_unless_they_are_no_longer_asked_for_and_that_is_forced(
+    finished: Path, tmp_path: Path
+) -> None:
+    path = copy_of(finished, tmp_path)
+    runner = CliRunner()
+    kept = [job.folder for job in plan(path).jobs]
+    runner.invoke(app, ["clean", str(path), "--force"])
+    assert all((folder / "done.json").is_file() for folder in kept)
+    path.write_text(STUDY.replace("[110, 140]", "[110]"))
+    assert runner.invoke(app, ["clean", str(path)]).output == "0 folders, 0.0 MB\n"
+    assert runner.invoke(app, ["clean", str(path), "--force"]).output.count("removed") == 1
+    assert [(folder / "done.json").is_file() for folder in kept] == [True, False]
+
+
+def test_status_tells_the_cost_and_what_is_left(finished: Path, tmp_path: Path) -> None:
+    path = copy_of(finished, tmp_path)
+    runner = CliRunner()
+    said = runner.invoke(app, ["status", str(path)]).output
+    assert re.search(r"\n2 done\n0\.\d+ core-hours so far\n", said)
+    path.write_text(STUDY.replace("[110, 140]", "[110, 120, 140]"))
+    said = runner.invoke(app, ["status", str(path)]).output
+    assert re.search(r"2 done, 1 waiting\n.*; about 0 min \d+ s for the 1 that are left", said)
 
 
 def test_another_lammps_or_seed_is_refused_until_the_user_wants_it(finished: Path, tmp_path: Path) -> None:

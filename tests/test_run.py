@@ -4,21 +4,25 @@ import json
 import os
 import signal
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lampion import deck, dispatch, engine, run
+from lampion import deck, dispatch, engine, run, slots
 from lampion.deck import Deck
 from lampion.engine import Engine
 from lampion.errors import EngineError, RunError
 from lampion.lammps import Lammps
 from lampion.run import folder as folders
-from lampion.run.launch import judge
+from lampion.run import lease as leases
+from lampion.run.judge import judge
 
 HELP = """
 Large-scale Atomic/Molecular Massively Parallel Simulator - 22 Jul 2025 - Update 4
@@ -193,14 +197,57 @@ def test_a_failed_run_is_tried_again_in_a_folder_of_its_own(tmp_path: Path) -> N
 def test_a_killed_driver_leaves_a_run_that_is_neither_done_nor_failed(tmp_path: Path) -> None:
     folder = a_run(tmp_path)
     assert run.state(folder).name == "waiting"
-    folders.new_attempt(folder)
+    attempt = folders.new_attempt(folder)
+    assert attempt is not None
+    assert run.state(folder).name == "running"
+    record = json.loads((attempt / "lease.json").read_text())
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    for change in ({"pid": dead.pid}, {"start": "0"}):
+        # Another process may have the number of the dead one: its start tells them apart.
+        (attempt / "lease.json").write_text(json.dumps({**record, **change}))
+        assert run.state(folder).name == "stopped"
+    leases.release(attempt)
     assert run.state(folder).name == "stopped"
+
+
+def test_a_driver_on_another_machine_is_dead_when_its_lease_is_old(tmp_path: Path) -> None:
+    folder = a_run(tmp_path)
+    attempt = folders.new_attempt(folder)
+    assert attempt is not None
+    lease = attempt / "lease.json"
+    lease.write_text(json.dumps({**json.loads(lease.read_text()), "host": "elsewhere"}))
+    assert run.state(folder).name == "running"
+    assert folders.new_attempt(folder) is None
+    old = time.time() - leases.STALE - 5
+    os.utime(lease, (old, old))
+    assert run.state(folder).name == "stopped"
+    assert folders.new_attempt(folder) == folder / "attempts/2"
+
+
+def test_of_many_drivers_that_reach_for_a_run_one_gets_it(tmp_path: Path) -> None:
+    folder = a_run(tmp_path)
+    with ThreadPoolExecutor(16) as pool:
+        got = [a for a in pool.map(lambda _: folders.new_attempt(folder), range(16)) if a is not None]
+    assert got == [folder / "attempts/1"]
+    assert [p.name for p in (folder / "attempts").iterdir()] == ["1"], "nothing half made is left"
+
+
+def test_a_run_that_another_driver_works_on_is_not_begun(tmp_path: Path) -> None:
+    folder = a_run(tmp_path)
+    folders.new_attempt(folder)
+    with pytest.raises(run.Busy):
+        run.launch(folder, lammps(tmp_path, "exit 3"), Engine())
 
 
 def test_the_second_publisher_loses(tmp_path: Path) -> None:
     folder = a_run(tmp_path)
-    for _ in range(2):
-        attempt = folders.new_attempt(folder)
+    first = folders.new_attempt(folder)
+    assert first is not None
+    leases.release(first)  # a driver that was asleep for long
+    second = folders.new_attempt(folder)
+    assert second is not None
+    for attempt in (first, second):
         (attempt / folders.LOG).write_text("log")
         folders.publish(folder, attempt)
     assert run.verified(folder).name == "1"
@@ -209,6 +256,7 @@ def test_the_second_publisher_loses(tmp_path: Path) -> None:
 def published(tmp_path: Path) -> Path:
     folder = a_run(tmp_path)
     attempt = folders.new_attempt(folder)
+    assert attempt is not None
     (attempt / folders.LOG).write_text("the log of this run")
     (attempt / "trajectory.dump").write_text("frames")
     folders.publish(folder, attempt)
@@ -279,11 +327,94 @@ def test_the_key_holds_what_is_done_and_by_which_lammps_and_nothing_else(tmp_pat
 
 def test_runs_never_take_more_cores_than_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    assert dispatch.slots(Engine()) == 8
-    assert dispatch.slots(Engine(ranks=3)) == 2
-    assert dispatch.slots(Engine(ranks=2, threads=2)) == 2
-    assert dispatch.slots(Engine(ranks=16)) == 1
-    assert dispatch.slots(Engine(parallel=3)) == 3
+    assert dispatch.at_a_time(Engine()) == 8
+    assert dispatch.at_a_time(Engine(ranks=3)) == 2
+    assert dispatch.at_a_time(Engine(ranks=2, threads=2)) == 2
+    assert dispatch.at_a_time(Engine(ranks=16)) == 1
+    assert dispatch.at_a_time(Engine(parallel=3)) == 3
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-5,6")
+    assert dispatch.at_a_time(Engine(gpus=1)) == 3
+    assert dispatch.at_a_time(Engine(gpus=2)) == 1
+    with pytest.raises(EngineError, match="a run wants 4 GPUs and this machine shows 3"):
+        dispatch.at_a_time(Engine(gpus=4))
+
+
+def test_cores_and_gpus_are_handed_out_once_also_between_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "a,b")
+    monkeypatch.setattr(slots, "cores", lambda: (90, 91, 92))
+    hold = (
+        "import os, sys\nfrom lampion import slots\nslots.cores = lambda: (90, 91, 92)\n"
+        "with slots.held(2, 1) as s:\n    print(s.cores, s.gpus, flush=True)\n    sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", hold]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "(90, 91) ('a',)\n"
+        with slots.held(1, 1) as slot:
+            assert slot == slots.Slot(cores=(92,), gpus=("b",))
+        stop = threading.Event()
+        threading.Timer(0.3, stop.set).start()
+        with slots.held(2, 0, stop=stop) as none:
+            assert none is None, "two cores are not free"
+        other.kill()
+        with slots.held(2, 2) as slot:
+            assert slot == slots.Slot(cores=(90, 91), gpus=("a", "b")), "the kernel gives back what the dead one held"
+
+
+def test_runs_side_by_side_have_cores_and_gpus_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    if len(slots.cores()) < 2:
+        pytest.fail("this test needs two cores")
+    look = "grep Cpus_allowed_list /proc/self/status > cpus; echo $CUDA_VISIBLE_DEVICES > gpus; sleep 0.5"
+    found = lammps(tmp_path, f"{look}; printf '{GOOD}' > log.lammps")
+    folders_ = [a_run(tmp_path / str(k), a_deck(f"run {k}")) for k in range(4)]
+    assert dispatch.run_all(dict.fromkeys(folders_, found), Engine(gpus=1, lmp=str(found.executable)))
+    seen = [
+        ((f / "attempts/1/cpus").read_text().split()[1], (f / "attempts/1/gpus").read_text().strip())
+        for f in folders_
+    ]
+    assert {gpu for _, gpu in seen} == {"0", "1"}
+    assert all(cpu.isdigit() for cpu, _ in seen)
+    assert len({cpu for cpu, _ in seen}) == 2
+
+
+def test_a_killed_run_is_tried_again_and_one_that_would_fail_again_is_not(tmp_path: Path) -> None:
+    killed_once = f"[ -e ../../once ] || {{ touch ../../once; kill -9 $$; }}; printf '{GOOD}' > log.lammps"
+    ends: list[run.Failure | None] = []
+
+    def tried(name: str, act: str, **settings: int) -> int:
+        folder = a_run(tmp_path / name)
+        found = lammps(tmp_path / name, act)
+        ends.clear()
+        dispatch.run_all({folder: found}, Engine(**settings), on_end=lambda _, failure: ends.append(failure))
+        return run.state(folder).attempts
+
+    (tmp_path / "a").mkdir()
+    assert tried("a", killed_once) == 2
+    assert ends == [None]
+    (tmp_path / "b").mkdir()
+    assert tried("b", "kill -9 $$", retries=1) == 2
+    assert ends[0] is not None
+    assert ends[0].cause == "killed"
+    (tmp_path / "c").mkdir()
+    assert tried("c", "echo 'ERROR: Lost atoms: original 4 current 3'; exit 1") == 1
+
+
+def test_a_full_disk_pauses_the_study_and_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    full_once = (
+        "[ -e ../../once ] || { touch ../../once; echo 'fwrite: No space left on device'; exit 1; }; "
+        f"printf '{GOOD}' > log.lammps"
+    )
+    room = iter([False, True, True])
+    monkeypatch.setattr(dispatch, "PAUSE", 0.01)
+    monkeypatch.setattr(dispatch, "_has_room", lambda _: next(room))
+    folder = a_run(tmp_path)
+    assert dispatch.run_all({folder: lammps(tmp_path, full_once)}, Engine())
+    assert run.state(folder).name == "done"
+    assert run.state(folder).attempts == 2
+    assert "No space left on device; waiting until it can be written again" in caplog.text
 
 
 def test_stopping_ends_lammps_and_leaves_a_run_that_is_redone(tmp_path: Path) -> None:

@@ -101,14 +101,28 @@ def run(
     ] = False,
 ) -> None:
     """Run what the study asks for and is not done, then write its table, pictures and page."""
-    from lampion.progress import Display
-    from lampion.study import execute, plan
+    from lampion.study import plan
 
     planned = plan(study, relock=relock)
     if not no_check:
         _gate(planned)
+    _execute(study, planned, again=False)
+
+
+@app.command()
+def retry(study: StudyFile) -> None:
+    """Run what is not done, and once more what failed for a cause that it would meet again."""
+    from lampion.study import plan
+
+    _execute(study, plan(study), again=True)
+
+
+def _execute(study: Path, planned: Any, *, again: bool) -> None:
+    from lampion.progress import Display
+    from lampion.study import execute
+
     with Display(planned) as display:
-        finished = execute(planned, on_progress=display.progress, on_end=display.end)
+        finished = execute(planned, again=again, on_progress=display.progress, on_end=display.end)
     if not finished:
         typer.echo(f"stopped; what is done is kept, and `lampion run {study}` goes on from here", err=True)
         raise typer.Exit(130)
@@ -199,12 +213,31 @@ def render(
 
 
 @app.command()
-def status(study: StudyFile) -> None:
-    """Show where every run of the study stands."""
-    from lampion.progress import show_status
+def status(
+    study: StudyFile, watch: Annotated[bool, typer.Option("--watch", help="Show it anew every two seconds.")] = False
+) -> None:
+    """Show where every run of the study stands, and what it costs."""
+    from lampion.progress import show_status, watch_status
     from lampion.study import plan
 
-    show_status(plan(study))
+    (watch_status if watch else show_status)(plan(study))
+
+
+@app.command()
+def clean(
+    study: StudyFile,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also remove finished runs that the study no longer asks for.")
+    ] = False,
+) -> None:
+    """Remove what killed and failed runs left; results and running runs stay."""
+    from lampion.study import clean as take_away
+    from lampion.study import plan
+
+    removed = list(take_away(plan(study), finished=force))
+    for folder, _ in removed:
+        typer.echo(f"removed {folder}")
+    typer.echo(f"{len(removed)} folders, {sum(size for _, size in removed) / 1e6:.1f} MB")
 
 
 @app.command()

@@ -1,26 +1,51 @@
-"""Hand runs to an executor: as many at a time as this machine has cores for."""
+"""Hand runs to an executor: as many at a time as this machine has cores and GPUs for, shared with other drivers."""
 
 import contextlib
+import errno
+import logging
 import os
 import signal
 import threading
+import uuid
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 
+from lampion import run, slots
 from lampion.engine import Engine
 from lampion.lammps import Lammps
-from lampion.run import Failure, Progress, Stopped, launch
+from lampion.run import Busy, Failure, Progress, Stopped, launch
+
+logger = logging.getLogger("lampion")
 
 POLL = 0.2
 """Seconds between looks for Ctrl-C."""
+ELSEWHERE = 2.0
+"""Seconds between looks at runs that other drivers work on."""
+PAUSE = 10.0
+"""Seconds between looks whether a folder can be written again."""
+ROOM = 1 << 20
+"""Bytes that must be free before a run is tried again after the disk was full."""
+
+AGAIN = ("killed", "disk")
+"""Causes that another try may help."""
+_PAUSING = (errno.ENOSPC, errno.EDQUOT, errno.ESTALE, errno.EIO, errno.EROFS, errno.ENOTCONN, errno.EHOSTDOWN)
 
 
-def slots(engine: Engine) -> int:
-    """Return how many runs fit on this machine at a time; ranks are never oversubscribed."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    fitting = max(1, cores // (engine.ranks * engine.threads))
+def at_a_time(engine: Engine) -> int:
+    """Return how many runs fit on this machine at a time; neither cores nor GPUs are oversubscribed.
+
+    Raises:
+        EngineError: there are fewer GPUs than one run wants.
+    """
+    fitting = slots.fitting(engine.ranks * engine.threads, engine.gpus_of_a_run)
     return min(engine.parallel, fitting) if engine.parallel else fitting
+
+
+@dataclass(frozen=True)
+class _Elsewhere:
+    """Another driver works on the run."""
 
 
 def run_all(
@@ -32,37 +57,118 @@ def run_all(
 ) -> bool:
     """Run the deck in each folder with its LAMMPS; True when all were tried, False when the user stopped it.
 
-    Ctrl-C and SIGTERM end the running LAMMPS's and leave a study that resumes.
+    Several drivers share the work: what another one has begun is waited for, and taken over where that one dies.
+    Ctrl-C and SIGTERM end the running LAMMPS's and leave a study that resumes. A disk that is full pauses it.
     """
     stop = threading.Event()
+    known = {folder: run.state(folder).attempts for folder in folders}
 
-    def one(folder: Path) -> Failure | None:
+    def one(folder: Path) -> Failure | _Elsewhere | None:
         def tell(progress: Progress) -> None:
             if on_progress is not None:
                 on_progress(folder, progress)
 
         if stop.is_set():
             raise Stopped
-        return launch(folder, folders[folder], engine, stop=stop, on_progress=tell)
+        return _tried(folder, folders[folder], engine, stop, tell, known[folder])
 
-    with _stops_on_signals(stop), ThreadPoolExecutor(slots(engine)) as pool:
-        pending = {pool.submit(one, folder): folder for folder in folders}
-        waiting = set(pending)
+    with _stops_on_signals(stop), ThreadPoolExecutor(at_a_time(engine)) as pool:
+        pending: dict[Future[Failure | _Elsewhere | None], Path] = {pool.submit(one, f): f for f in folders}
+        elsewhere: set[Path] = set()
+        looked = 0
         try:
-            while waiting and not stop.is_set():
-                ended, waiting = wait(waiting, timeout=POLL, return_when=FIRST_COMPLETED)
+            while (pending or elsewhere) and not stop.is_set():
+                ended, _ = wait(pending, timeout=POLL, return_when=FIRST_COMPLETED) if pending else (set(), None)
                 for future in ended:
+                    folder = pending.pop(future)
                     try:
-                        failure = future.result()
+                        outcome = future.result()
                     except Stopped:
                         continue
-                    if on_end is not None:
-                        on_end(pending[future], failure)
+                    if isinstance(outcome, _Elsewhere):
+                        elsewhere.add(folder)
+                    elif on_end is not None:
+                        on_end(folder, outcome)
+                if not pending:
+                    stop.wait(POLL)
+                looked += 1
+                if looked * POLL >= ELSEWHERE or not pending:
+                    looked = 0
+                    for folder in [f for f in elsewhere if run.state(f).name != "running"]:
+                        elsewhere.discard(folder)
+                        pending[pool.submit(one, folder)] = folder
         finally:
-            if waiting:
+            if pending:
                 stop.set()
                 pool.shutdown(cancel_futures=True)
     return not stop.is_set()
+
+
+def _tried(
+    folder: Path,
+    lammps: Lammps,
+    engine: Engine,
+    stop: threading.Event,
+    tell: Callable[[Progress], None],
+    known: int,
+) -> Failure | _Elsewhere | None:
+    """Run one deck, and once more where that can help; what another driver ended meanwhile is not done again."""
+    now = run.state(folder)
+    if now.name == "done":
+        return None
+    if now.name == "failed" and now.attempts > known:
+        return Failure(cause=now.cause, message=now.message)
+    tries = 0
+    while True:
+        with slots.held(engine.ranks * engine.threads, engine.gpus_of_a_run, stop=stop) as slot:
+            if slot is None:
+                raise Stopped
+            try:
+                failure = launch(folder, lammps, engine, slot=slot, stop=stop, on_progress=tell)
+            except Busy:
+                return _Elsewhere()
+            except OSError as error:
+                if error.errno not in _PAUSING:
+                    raise
+                failure = Failure(cause="disk", message=f"{folder}: {error.strerror}")
+        if failure is not None and failure.cause == "disk":
+            _wait_for_room(folder, failure, stop)
+        if failure is None or failure.cause not in AGAIN or tries >= engine.retries:
+            return failure
+        tries += 1
+        logger.info(
+            "%s: %s (%s); trying again, %d of %d", folder, failure.cause, failure.message, tries, engine.retries
+        )
+
+
+def _wait_for_room(folder: Path, failure: Failure, stop: threading.Event) -> None:
+    """Wait until the folder can be written again.
+
+    Raises:
+        Stopped: `stop` was set meanwhile.
+    """
+    said = False
+    while not _has_room(folder):
+        if not said:
+            logger.warning("%s: %s; waiting until it can be written again (or Ctrl-C)", folder, failure.message)
+            said = True
+        if stop.wait(PAUSE):
+            raise Stopped
+
+
+def _has_room(folder: Path) -> bool:
+    probe = folder / f".room-{uuid.uuid4().hex}"
+    try:
+        with probe.open("wb") as file:
+            file.write(b"\0" * ROOM)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        return False
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
+    return True
 
 
 @contextlib.contextmanager

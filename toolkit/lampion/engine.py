@@ -39,10 +39,19 @@ class Engine:
     """OpenMP threads of a rank."""
     kokkos: Kokkos | None = None
     """Use the KOKKOS package: `{gpus: 1}` for a GPU, `{}` for CPUs."""
+    gpus: Annotated[int, Field(ge=0, le=64)] = 0
+    """GPUs of a run without KOKKOS (a model exported for cuda); with it `kokkos.gpus` says how many."""
     parallel: Count | None = None
-    """Runs at a time; without it as many as cores / (ranks × threads)."""
+    """Runs at a time; without it as many as cores and GPUs are there for. Cores and GPUs are never shared."""
+    retries: Annotated[int, Field(ge=0, le=100)] = 2
+    """How often a run is tried again at once that was killed, or met a full disk."""
     timeout: Positive | None = None
     """Seconds of wall time after which a run is stopped and called failed."""
+
+    @property
+    def gpus_of_a_run(self) -> int:
+        """GPUs that a run holds."""
+        return self.kokkos.gpus if self.kokkos is not None else self.gpus
 
 
 def find(engine: Engine) -> Lammps:

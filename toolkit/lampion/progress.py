@@ -1,18 +1,22 @@
 """What the terminal shows of a study: bars while it runs, plain lines where there is no terminal, its state."""
 
+import contextlib
 import time
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
-from lampion import run
+from lampion import dispatch, run
 from lampion.report import label
-from lampion.study import Plan, is_driven
+from lampion.study import Plan
 
 PLAIN_EVERY = 30.0
 """Seconds between lines about a running run where the output is no terminal."""
@@ -94,30 +98,78 @@ def _speed(progress: run.Progress) -> str:
     """Return ns/day and the time left, where they are known."""
     if not progress.rate:
         return ""
-    left = max(0, progress.n_steps - progress.step) / progress.rate
-    minutes, seconds = divmod(round(left), 60)
-    hours, minutes = divmod(minutes, 60)
-    remaining = f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"
+    remaining = _clock(max(0, progress.n_steps - progress.step) / progress.rate)
     if progress.timestep is None:
         return f"{remaining} left"
     speed = progress.rate * progress.timestep * 86400 / 1000
     return f"{speed:,.0f} ns/day, {remaining} left" if speed >= 100 else f"{speed:.3g} ns/day, {remaining} left"
 
 
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+MANY = 60
+"""With more runs than this, only those that failed are listed."""
+
+
 def show_status(plan: Plan, console: Console | None = None) -> None:
-    """Print one row a run, and how many are in each state."""
+    """Print how many runs are in each state, what they cost, and one row a run where they are few."""
     console = console or Console(soft_wrap=True)
-    driven = is_driven(plan.runs)
+    for part in _status(plan):
+        console.print(part, highlight=False)
+
+
+def watch_status(plan: Plan, every: float = 2.0) -> None:
+    """Show the state of the runs anew every few seconds, until all have ended or the user stops it."""
+    console = Console()
+    with contextlib.suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
+        while True:
+            live.update(Group(*_status(plan)), refresh=True)
+            if all(run.state(job.folder).name in ("done", "failed") for job in plan.jobs):
+                return
+            time.sleep(every)
+
+
+def _status(plan: Plan) -> Iterator[Table | str]:
+    jobs = {job.folder: job for job in plan.jobs}
+    states = {folder: run.state(folder) for folder in jobs}
     table = Table(
         "run", *plan.jobs[0].point.values, "replica", "state", "attempts", "cause", box=None, pad_edge=False
     )
-    counts: Counter[str] = Counter()
-    for job in plan.jobs:
-        state = run.state(job.folder)
-        name = "running" if driven and state.name == "stopped" else state.name
-        counts[name] += 1
-        values = [str(v) for v in job.point.values.values()]
-        cause = f"{state.cause}: {state.message}" if state.cause else ""
-        table.add_row(job.key[:12], *values, str(job.point.replica), name, str(state.attempts), cause)
-    console.print(table)
-    console.print(", ".join(f"{n} {name}" for name, n in sorted(counts.items())), highlight=False)
+    many = len(jobs) > MANY
+    shown = [folder for folder in jobs if not many or states[folder].name in ("failed", "running")][:MANY]
+    for folder in shown:
+        job, state = jobs[folder], states[folder]
+        values = [escape(str(v)) for v in job.point.values.values()]
+        cause = escape(f"{state.cause}: {state.message}") if state.cause else ""
+        table.add_row(job.key[:12], *values, str(job.point.replica), state.name, str(state.attempts), cause)
+    if shown:
+        yield table
+    counts = Counter(state.name for state in states.values())
+    causes = Counter(state.cause for state in states.values() if state.name == "failed")
+    failed = f" ({', '.join(f'{n} {cause}' for cause, n in sorted(causes.items()))})" if causes else ""
+    yield ", ".join(f"{n} {name}{failed if name == 'failed' else ''}" for name, n in sorted(counts.items()))
+    yield from _cost(plan, states, counts)
+
+
+def _cost(plan: Plan, states: Mapping[Path, run.State], counts: Counter[str]) -> Iterator[str]:
+    """Say what the finished runs took, and what those that are left will take like them."""
+    took: list[tuple[float, int]] = []
+    for folder, state in states.items():
+        if state.name == "done":
+            record = run.read_json(folder / "done.json")
+            if record.get("wall_s") is not None:
+                took.append((float(record["wall_s"]), int(record["cores"])))
+    if not took:
+        return
+    hours = sum(wall * cores for wall, cores in took) / 3600
+    text = f"{hours:.3g} core-hours so far"
+    left = len(states) - counts["done"] - counts["failed"]
+    if left:
+        mean = sum(wall for wall, _ in took) / len(took)
+        side_by_side = dispatch.at_a_time(plan.study.engine)
+        text += f"; about {_clock(mean * left / side_by_side)} for the {left} that are left, {side_by_side} at a time"
+    yield text

@@ -12,10 +12,12 @@ from lampion.run.folder import (
     verified,
     write_json,
 )
-from lampion.run.launch import Failure, Progress, Stopped, launch
+from lampion.run.judge import Failure
+from lampion.run.launch import Busy, Progress, Stopped, launch
 
 __all__ = [
     "FORMAT",
+    "Busy",
     "Failure",
     "Progress",
     "State",

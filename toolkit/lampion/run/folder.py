@@ -6,6 +6,7 @@
         in.lammps structure.data …   the deck
         run.json                     everything that made the key, and what the results need
         attempts/1/                  LAMMPS's working folder: log, dumps, restarts, its output
+        attempts/1/lease.json        who works on it, renewed while its driver lives
         attempts/1/failed.json       why this attempt is no result
         done.json                    published last: which attempt is the result
 
@@ -26,6 +27,7 @@ from typing import Any
 
 from lampion import deck as decks
 from lampion.errors import RunError
+from lampion.run import lease as leases
 
 FORMAT = 1
 """Of the JSON files here. Newer is refused, older is read."""
@@ -52,8 +54,8 @@ class State:
     """Where a run stands."""
 
     name: str
-    """``waiting`` (no attempt yet), ``stopped`` (an attempt ended with neither result nor cause: killed),
-    ``failed`` or ``done``."""
+    """``waiting`` (no attempt yet), ``running`` (its driver lives), ``stopped`` (an attempt ended with neither result
+    nor cause: killed), ``failed`` or ``done``."""
     attempts: int = 0
     cause: str = ""
     message: str = ""
@@ -103,24 +105,41 @@ def clear_making(runs: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def new_attempt(folder: Path) -> Path:
-    """Make the next attempt's folder, with the deck's files linked (or copied) into it."""
+def new_attempt(folder: Path) -> Path | None:
+    """Make the next attempt's folder, with the deck's files linked (or copied) into it, and a lease of this process.
+
+    None where another driver works on the run, or was faster: the folder is made elsewhere and renamed, and a second
+    one of the same number fails.
+    """
     attempts = folder / "attempts"
     attempts.mkdir(exist_ok=True)
-    while True:
-        attempt = attempts / str(1 + max((int(p.name) for p in attempts.iterdir() if p.name.isdigit()), default=0))
+    last = _last(folder)
+    if state(folder).name in ("running", "done"):
+        return None
+    making = attempts / f".making-{os.getpid()}-{uuid.uuid4().hex}"
+    making.mkdir()
+    try:
+        for path in folder.iterdir():
+            if path.is_file() and path.name not in ("run.json", "done.json"):
+                try:
+                    os.link(path, making / path.name)
+                except OSError:
+                    shutil.copy2(path, making / path.name)
+        write_json(making / leases.LEASE, {"format": FORMAT, **leases.owner()})
+        attempt = attempts / str(last + 1)
         try:
-            attempt.mkdir()
-        except FileExistsError:
-            continue
-        break
-    for path in folder.iterdir():
-        if path.is_file() and path.name not in ("run.json", "done.json"):
-            try:
-                os.link(path, attempt / path.name)
-            except OSError:
-                shutil.copy2(path, attempt / path.name)
+            making.rename(attempt)
+        except OSError:
+            if attempt.is_dir():
+                return None
+            raise
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
     return attempt
+
+
+def _last(folder: Path) -> int:
+    return max((int(p.name) for p in (folder / "attempts").glob("*") if p.name.isdigit()), default=0)
 
 
 def state(folder: Path) -> State:
@@ -129,7 +148,7 @@ def state(folder: Path) -> State:
     Raises:
         RunError: a file of the folder is of a newer format, or the result's files are not those that were published.
     """
-    last = max((int(p.name) for p in (folder / "attempts").glob("*") if p.name.isdigit()), default=0)
+    last = _last(folder)
     done = folder / "done.json"
     if done.is_file():
         record = read_json(done, "attempt")
@@ -140,13 +159,27 @@ def state(folder: Path) -> State:
     if failed.is_file():
         record = read_json(failed, "cause", "message")
         return State(name="failed", attempts=last, cause=record["cause"], message=record["message"])
+    attempt = folder / "attempts" / str(last)
+    if (attempt / leases.LEASE).is_file() and leases.is_live(
+        attempt, read_json(attempt / leases.LEASE, "host", "pid")
+    ):
+        return State(name="running", attempts=last)
     return State(name="stopped", attempts=last)
 
 
-def publish(folder: Path, attempt: Path) -> None:
-    """Make `attempt` the result of the run. Where one is published already, that one stays."""
+def publish(folder: Path, attempt: Path, *, wall: float | None = None, cores: int | None = None) -> None:
+    """Make `attempt` the result of the run. Where one is published already, that one stays.
+
+    Args:
+        folder: of the run.
+        attempt: its folder.
+        wall: s that LAMMPS ran.
+        cores: that it ran on.
+    """
     products = {
-        p.name: p.stat().st_size for p in sorted(attempt.iterdir()) if p.is_file() and not (folder / p.name).exists()
+        p.name: p.stat().st_size
+        for p in sorted(attempt.iterdir())
+        if p.is_file() and p.name != leases.LEASE and not (folder / p.name).exists()
     }
     log = attempt / LOG
     _sync(attempt)
@@ -157,6 +190,8 @@ def publish(folder: Path, attempt: Path) -> None:
             "format": FORMAT,
             "attempt": int(attempt.name),
             "products": products,
+            "wall_s": wall,
+            "cores": cores,
             "log_sha256": hashlib.sha256(log.read_bytes()).hexdigest(),
         },
     )

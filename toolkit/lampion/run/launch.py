@@ -9,13 +9,16 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from lampion import engine as engines
 from lampion.engine import Engine
 from lampion.lammps import Lammps
 from lampion.run import folder as folders
+from lampion.run import lease as leases
+from lampion.run.judge import Failure, judge
+from lampion.slots import Slot
 
 POLL = 0.1
 """Seconds between looks at a running LAMMPS."""
@@ -33,14 +36,8 @@ class Progress:
     """ps."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Failure:
-    """Why an attempt is no result."""
-
-    cause: str
-    """``input``, ``lost atoms``, ``not a number``, ``killed``, ``out of memory``, ``time limit``, ``executable``,
-    ``ranks``, ``threads`` or ``incomplete``."""
-    message: str
+class Busy(Exception):  # noqa: N818 (nothing went wrong: another works on it)
+    """Another driver works on the run, or ended it."""
 
 
 class Stopped(Exception):  # noqa: N818 (nothing went wrong: the user asked)
@@ -52,27 +49,55 @@ def launch(
     lammps: Lammps,
     engine: Engine,
     *,
+    slot: Slot | None = None,
     stop: threading.Event | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Failure | None:
     """Run the deck in `folder` in a new attempt and publish it, or record why it is no result.
 
+    Args:
+        folder: of the run.
+        lammps: what runs it.
+        engine: how.
+        slot: the cores and GPUs that it may use; all where not given.
+        stop: ends it when set.
+        on_progress: is told how far it is.
+
     Raises:
+        Busy: another driver works on the run, or is done with it.
         Stopped: `stop` was set; the attempt is left without result and cause.
     """
     attempt = folders.new_attempt(folder)
+    if attempt is None:
+        raise Busy
+    try:
+        return _launched(folder, attempt, lammps, engine, slot, stop, on_progress)
+    finally:
+        leases.release(attempt)
+
+
+def _launched(
+    folder: Path,
+    attempt: Path,
+    lammps: Lammps,
+    engine: Engine,
+    slot: Slot | None,
+    stop: threading.Event | None,
+    on_progress: Callable[[Progress], None] | None,
+) -> Failure | None:
     n_steps = int(folders.read_json(folder / "run.json", "n_steps")["n_steps"])
     words = engines.command(lammps, engine)
     (attempt / "run.sh").write_text(_script(words, lammps, engine))
     oom = _oom_kills()
     output = attempt / folders.OUTPUT
     late = False
+    _pin(slot)
     try:
         with output.open("wb") as out:
             process = subprocess.Popen(
                 [*_die_with_us(engine), *words],
                 cwd=attempt,
-                env=engines.environment(lammps, engine),
+                env={**engines.environment(lammps, engine), **_visible(slot)},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -84,8 +109,11 @@ def launch(
         )
     start = time.monotonic()
     follow = _Follower(attempt / folders.LOG, n_steps)
-    shown = 0.0
+    shown, renewed = 0.0, start
     while process.poll() is None:
+        if time.monotonic() - renewed > leases.BEAT:
+            renewed = time.monotonic()
+            leases.renew(attempt)
         if stop is not None and stop.is_set():
             _terminate(process)
             raise Stopped
@@ -106,8 +134,20 @@ def launch(
         )
     if failure is not None:
         return _record(attempt, failure)
-    folders.publish(folder, attempt)
+    cores = engine.ranks * engine.threads
+    folders.publish(folder, attempt, wall=time.monotonic() - start, cores=cores)
     return None
+
+
+def _pin(slot: Slot | None) -> None:
+    """Let this thread, and the LAMMPS that it starts, use the slot's cores alone."""
+    if slot is not None and hasattr(os, "sched_setaffinity"):
+        with contextlib.suppress(OSError):  # not allowed everywhere; the locks hold all the same
+            os.sched_setaffinity(0, slot.cores)
+
+
+def _visible(slot: Slot | None) -> dict[str, str]:
+    return {"CUDA_VISIBLE_DEVICES": ",".join(slot.gpus)} if slot is not None and slot.gpus else {}
 
 
 def _record(attempt: Path, failure: Failure) -> Failure:
@@ -115,114 +155,6 @@ def _record(attempt: Path, failure: Failure) -> Failure:
         attempt / "failed.json", {"format": folders.FORMAT, "cause": failure.cause, "message": failure.message}
     )
     return failure
-
-
-@dataclass(kw_only=True)
-class _Said:
-    """What the output and the log say of how the run went, gathered line by line: either may be gigabytes."""
-
-    error: str = ""
-    input_line: str = ""
-    shared: str = ""
-    last: str = ""
-    memory: bool = False
-    nan: bool = False
-    ended: bool = False
-    procs: set[int] = field(default_factory=set)
-    threads: set[int] = field(default_factory=set)
-
-    def read(self, path: Path) -> None:
-        """Take in a file; one that is not there says nothing."""
-        if not path.is_file():
-            return
-        with path.open(encoding="utf-8", errors="replace") as file:
-            for line in file:
-                self._take(line)
-
-    def _take(self, line: str) -> None:
-        if _ROW.match(line):
-            self.nan = self.nan or bool(_NAN.search(line))
-        elif line.startswith("ERROR"):
-            self.error = self.error or line.strip()
-        elif line.startswith("Last input line"):
-            self.input_line = self.input_line or line.strip()
-        elif line.startswith("Total wall time"):
-            # DeePMD-kit's plugin says so of a CUDA that is not there at its end too, when all is well.
-            self.ended = True
-        elif loop := _LOOP.match(line):
-            self.procs.add(int(loop[1]))
-        elif grid := _GRID.search(line):
-            self.procs.add(int(grid[1]) * int(grid[2]) * int(grid[3]))
-        elif threads := _THREADS.search(line):
-            self.threads.add(int(threads[1]))
-        elif "bad_alloc" in line:
-            self.memory = True
-        elif _SHARED.search(line):
-            self.shared = self.shared or line.strip()
-        if not line.isspace():
-            self.last = line.strip()
-
-
-_ROW = re.compile(r" *\d+ ")
-_NAN = re.compile(r"\b[-+]?nan\b", re.IGNORECASE)
-_LOOP = re.compile(r"Loop time of \S+ on (\d+) procs")
-_GRID = re.compile(r"(\d+) by (\d+) by (\d+) MPI processor grid")
-_THREADS = re.compile(r"(\d+) OpenMP thread\(s\) per MPI task")
-_SHARED = re.compile("error while loading shared libraries|cannot open shared object")
-
-
-def judge(attempt: Path, code: int, ranks: int, *, threads: int = 1, oom_killed: bool = False) -> Failure | None:
-    """Say what went wrong in an attempt that ended with the exit status `code`; None where all is well."""
-    said = _Said()
-    for name in (folders.OUTPUT, folders.LOG):
-        said.read(attempt / name)
-    if said.shared and not (code == 0 and said.ended):
-        return Failure(cause="executable", message=said.shared)
-    if said.error:
-        detail = f"{said.error} [{said.input_line}]" if said.input_line else said.error
-        for cause, pattern in _CAUSES:
-            if re.search(pattern, said.error, re.IGNORECASE):
-                return Failure(cause=cause, message=detail)
-        return Failure(cause="input", message=detail)
-    if oom_killed or said.memory:
-        return Failure(
-            cause="out of memory", message="the system killed it for memory; fewer atoms or ranks need less"
-        )
-    if code < 0 or code in (128 + signal.SIGKILL, 128 + signal.SIGTERM, 128 + signal.SIGSEGV):
-        number = -code if code < 0 else code - 128
-        return Failure(cause="killed", message=f"ended by signal {number} ({signal.Signals(number).name})")
-    if code != 0:
-        return Failure(cause="input", message=f"exit status {code}: {said.last or 'no output'}")
-    if not said.ended:
-        return Failure(cause="incomplete", message="LAMMPS ended without its closing line; the deck may quit early")
-    if said.nan:
-        return Failure(
-            cause="not a number", message="the log holds nan: the dynamics blew up; try a smaller timestep"
-        )
-    return _elsewhere(said, ranks, threads)
-
-
-def _elsewhere(said: _Said, ranks: int, threads: int) -> Failure | None:
-    """Say where LAMMPS ran on other ranks or threads than were asked for."""
-    if wrong := said.procs - {ranks}:
-        return Failure(
-            cause="ranks",
-            message=f"{ranks} ranks were asked for and LAMMPS ran on {min(wrong)}: mpiexec is not of its MPI",
-        )
-    if wrong := said.threads - {threads}:
-        return Failure(
-            cause="threads",
-            message=f"{threads} threads a rank were asked for and LAMMPS ran on {min(wrong)}: the deck sets its own "
-            "number (`package omp`); set engine.threads to it",
-        )
-    return None
-
-
-_CAUSES = (
-    ("lost atoms", r"Lost atoms|Atoms? lost|out of range atoms"),
-    ("not a number", r"Non-numeric|not a number|\bnan\b"),
-    ("out of memory", r"Failed to (re)?allocate|out of memory"),
-)
 
 
 def _oom_kills() -> int:

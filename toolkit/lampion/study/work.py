@@ -14,7 +14,7 @@ import ase
 import numpy as np
 
 from lampion import __version__, deck, dispatch, engine, framework, kokkos, potential, run, structure
-from lampion.errors import LampionError, SettingError
+from lampion.errors import SettingError
 from lampion.lammps import Lammps
 from lampion.study.points import Point, content, expand, seeds
 from lampion.study.read import read_document
@@ -82,8 +82,8 @@ def plan(path: Path, *, relock: bool = False) -> Plan:
     root = drawn if locked is None else locked
     made: Made = {}
     jobs = tuple(_job(path, point, lammps, root, made) for point in points)
-    if locked is None:
-        _lock(path, root, lammps)
+    if locked is None and not _lock(path, root, lammps, anew=relock):
+        return plan(path)
     return Plan(path=path, study=study, lammps=lammps, jobs=jobs)
 
 
@@ -187,75 +187,93 @@ def _locked(path: Path, study: Study, lammps: Lammps) -> int | None:
     return root
 
 
-def _lock(path: Path, root: int, lammps: Lammps) -> None:
-    """Keep the root seed and the LAMMPS that the study begins with; a study that was refused leaves nothing."""
-    run.write_json(
-        _lock_file(path),
-        {
-            "format": run.FORMAT,
-            "root_seed": root,
-            "lammps": lammps.identity,
-            "lammps_version": lammps.version,
-            "lampion": __version__,
-        },
-    )
+def _lock(path: Path, root: int, lammps: Lammps, *, anew: bool) -> bool:
+    """Keep the root seed and the LAMMPS that the study begins with; a study that was refused leaves nothing.
+
+    False where another driver began it meanwhile: its seed counts.
+    """
+    lock = _lock_file(path)
+    record = {
+        "format": run.FORMAT,
+        "root_seed": root,
+        "lammps": lammps.identity,
+        "lammps_version": lammps.version,
+        "lampion": __version__,
+    }
+    if anew:
+        run.write_json(lock, record)
+        return True
+    temporary = lock.with_name(f".{lock.name}.{os.getpid()}")
+    run.write_json(temporary, record)
+    try:
+        os.link(temporary, lock)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without hard links
+        temporary.replace(lock)
+        return True
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
+
+
+DETERMINISTIC = ("input", "lost atoms", "not a number")
+"""Causes that the same deck meets again: such a run is tried anew only where that is asked for."""
 
 
 @contextlib.contextmanager
 def driving(path: Path) -> Iterator[None]:
-    """Hold the study for one driver; the lock goes with the process, however it ends.
-
-    Raises:
-        LampionError: another driver works on it.
-    """
+    """Be one of the study's drivers. The first one clears away what killed drivers left half written."""
     runs = path.absolute().parent / "runs"
     runs.mkdir(exist_ok=True)
     descriptor = os.open(runs / ".driver", os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        try:
+        with contextlib.suppress(BlockingIOError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise LampionError(f"{path}: another lampion works on this study; wait for it or stop it") from error
+            run.clear_making(runs)
+        # Shared from here on; the lock goes with the process, however it ends.
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
         yield
     finally:
         os.close(descriptor)
 
 
-def is_driven(runs: Path) -> bool:
-    """Return whether a driver works on the study of these runs now."""
-    try:
-        descriptor = os.open(runs / ".driver", os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
 def execute(
     plan: Plan,
     *,
+    again: bool = False,
     on_progress: Callable[[Path, run.Progress], None] | None = None,
     on_end: Callable[[Path, run.Failure | None], None] | None = None,
 ) -> bool:
-    """Run what is not done; True unless the user stopped it.
+    """Run what is not done; True unless the user stopped it. Several drivers of one study share its runs.
+
+    Args:
+        plan: the study.
+        again: whether runs are repeated that failed for a cause of their own (`DETERMINISTIC`).
+        on_progress: is told how far a run is.
+        on_end: is told that one ended.
 
     Raises:
-        LampionError: another driver works on this study, or its folder can't be written.
+        LampionError: the study's folder can't be written.
     """
     with driving(plan.path):
-        run.clear_making(plan.runs)
         todo: dict[Path, Job] = {}
+        given_up = 0
         for job in plan.jobs:
-            if run.state(job.folder).name != "done":
+            state = run.state(job.folder)
+            if state.name == "failed" and state.cause in DETERMINISTIC and not again:
+                given_up += 1
+            elif state.name != "done":
                 todo[job.folder] = job
         for job in todo.values():
             run.prepare(plan.runs, job.key, job.deck, job.record)
-        logger.info("%d runs to do, %d done", len(todo), len({j.folder for j in plan.jobs}) - len(todo))
+        if given_up:
+            logger.warning(
+                "%d runs failed before, for a cause that they would meet again; `lampion retry %s` repeats them",
+                given_up,
+                plan.path.name,
+            )
+        logger.info("%d runs to do", len(todo))
         return dispatch.run_all(
             {folder: job.lammps for folder, job in todo.items()},
             plan.study.engine,
