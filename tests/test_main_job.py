@@ -273,20 +273,26 @@ def test_a_study_killed_at_random_moments_is_run_once_and_ends_in_the_same_table
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as driver:
             time.sleep(delay)
             if number % 2:
-                for line in subprocess.run(
-                    ["pgrep", "-P", str(driver.pid)], capture_output=True, text=True
-                ).stdout.split():
+                for pid in working_in(path.parent):
                     with contextlib.suppress(ProcessLookupError):
-                        os.kill(int(line), signal.SIGKILL)
+                        os.kill(pid, signal.SIGKILL)
                 time.sleep(0.1)
             driver.kill()
     done = run_study(path)
     assert done.returncode == 0, done.stderr
     assert results(path) == results(finished)
     assert len(list(path.parent.glob("runs/*/*/done.json"))) == 2
-    assert not subprocess.run(["pgrep", "-f", str(path.parent)], capture_output=True, text=True).stdout.split(), (
-        "no LAMMPS outlives its driver"
-    )
+    assert not working_in(path.parent), "no LAMMPS outlives its driver"
+
+
+def working_in(folder: Path) -> list[int]:
+    """Return the processes whose working folder lies below `folder`: the runs of its studies."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (place / "cwd").resolve().is_relative_to(folder / "runs"):
+                found.append(int(place.name))
+    return found
 
 
 HOPELESS = """
