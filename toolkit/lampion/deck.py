@@ -3,7 +3,9 @@
 A deck is a folder of plain files that ``lmp -in in.lammps`` runs as it stands.
 """
 
+import dataclasses
 import hashlib
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,14 +19,30 @@ import jinja2.sandbox
 from lampion import data
 from lampion.errors import SettingError, TemplateError
 from lampion.potential import PairSetup
-from lampion.protocol import Custom, Diffusion, Ensemble, Hooks, Md, Minimize, Protocol, template
+from lampion.protocol import Custom, Diffusion, Ensemble, Hooks, Md, Minimize, Protocol, Static, template
 from lampion.structure import Placement, write_data
 
 DECK = "in.lammps"
 DATA = "structure.data"
+LADDER = "ladder.json"
 
 # Blanks, dashes and typographic quotes, which LAMMPS turns into ASCII ones: a quote could come in so.
 _TURNED = re.compile("[\u00a0\u02b0-\u02ff\u2000-\u206f\u2212\u2215\ufeff]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rung:
+    """A stage that a killed run can be taken up in."""
+
+    runs_before: int
+    """``run`` commands of the whole deck before it."""
+    middle: tuple[str, ...]
+    """Restart files that it writes in turns."""
+    middle_deck: str
+    """What goes on from one of those."""
+    start: str | None
+    """The restart file that it begins from; None for the first stage, which begins from the structure."""
+    start_deck: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +53,10 @@ class Deck:
     """Text by file name; `DECK` and `DATA` among them."""
     inputs: Mapping[str, Path] = field(default_factory=dict)
     """Files to copy beside them, by the name that the deck uses."""
+    continuations: Mapping[str, str] = field(default_factory=dict)
+    """Text by file name: decks that go on from a restart file of this one; they do nothing that it does not do."""
+    ladder: tuple[Rung, ...] = ()
+    """Where it can be taken up again, the latest last."""
 
     @property
     def n_steps(self) -> int:
@@ -91,6 +113,8 @@ def render(
         "hooks": Hooks() if isinstance(protocol, Custom) else protocol.hooks,
         "seed": seed,
         "steps": _steps(getattr(protocol, "timestep", 0.001)),
+        "restart_every": _restart_steps(protocol),
+        "resume": None,
     }
     inputs = dict(potential.files)
     if isinstance(protocol, Custom):
@@ -133,7 +157,60 @@ def render(
     if missing:
         raise TemplateError(f"{missing[0]}: no such file, which the deck needs")
     charges = None if potential.charges is None else tuple(potential.charges.items())
-    return Deck(files={DECK: _tidy(text), DATA: _data(placement, charges)}, inputs=inputs)
+    continuations: dict[str, str] = {}
+    ladder = _ladder(protocol, text)
+    for number, rung in enumerate(ladder, 1):
+        for deck_name, middle in ((rung.start_deck, False), (rung.middle_deck, True)):
+            if deck_name is not None:
+                resume = {"stage": number if isinstance(protocol, Md) else 1, "middle": middle}
+                continued = environment.get_template(name).render({**variables, "resume": resume})
+                continuations[deck_name] = _tidy(continued)
+    return Deck(
+        files={DECK: _tidy(text), DATA: _data(placement, charges)},
+        inputs=inputs,
+        continuations=continuations,
+        ladder=ladder,
+    )
+
+
+def _restart_steps(protocol: Protocol) -> int:
+    """Return the steps between restart files; 0 where the protocol writes none on a schedule."""
+    every = getattr(protocol, "restart_every", 0.0)
+    if not every or isinstance(protocol, Custom | Static | Minimize) or protocol.dump_format == "zst":
+        return 0
+    steps = _steps(protocol.timestep)
+    # On the grid of the log's rows: the row that a continued run begins with is then one of them.
+    n = steps(every, steps(protocol.thermo_every))
+    longest = max(steps(s.time) for s in protocol.stages) if isinstance(protocol, Md) else steps(protocol.sample)
+    return n if longest > n else 0
+
+
+def _ladder(protocol: Protocol, text: str) -> tuple[Rung, ...]:
+    """Return where a run can be taken up: nowhere if no part of it is longer than the interval of restart files."""
+    if not _restart_steps(protocol):
+        return ()
+    if isinstance(protocol, Md):
+        return tuple(
+            Rung(
+                runs_before=number - 1,
+                middle=(f"stage{number}.1.restart", f"stage{number}.2.restart"),
+                middle_deck=f"continue-stage{number}.lammps",
+                start=f"stage{number - 1}.restart" if number > 1 else None,
+                start_deck=f"begin-stage{number}.lammps" if number > 1 else None,
+            )
+            for number in range(1, len(protocol.stages) + 1)
+        )
+    if not isinstance(protocol, Diffusion | Ensemble):
+        return ()
+    return (
+        Rung(
+            runs_before=len(re.findall(r"^run\s", text, re.MULTILINE)) - 1,
+            middle=("sample.1.restart", "sample.2.restart"),
+            middle_deck="continue-sample.lammps",
+            start="equilibrated.restart",
+            start_deck="begin-sample.lammps",
+        ),
+    )
 
 
 @lru_cache(maxsize=64)
@@ -202,8 +279,11 @@ def fingerprint(deck: Deck) -> str:
 
 def write(deck: Deck, folder: Path) -> None:
     """Write the deck's files and copy its inputs into `folder`, which must exist."""
-    for name, text in deck.files.items():
+    for name, text in {**deck.files, **deck.continuations}.items():
         (folder / name).write_text(text, encoding="utf-8")
+    if deck.ladder:
+        rungs = [dataclasses.asdict(rung) for rung in deck.ladder]
+        (folder / LADDER).write_text(json.dumps(rungs, indent=1) + "\n", encoding="utf-8")
     for name, path in deck.inputs.items():
         (folder / name).write_bytes(path.read_bytes())
 

@@ -14,12 +14,14 @@ from lampion.run.folder import (
 )
 from lampion.run.judge import Failure
 from lampion.run.launch import Busy, Progress, Stopped, launch
+from lampion.run.resume import Segment, segments
 
 __all__ = [
     "FORMAT",
     "Busy",
     "Failure",
     "Progress",
+    "Segment",
     "State",
     "Stopped",
     "clear_making",
@@ -28,6 +30,7 @@ __all__ = [
     "place",
     "prepare",
     "read_json",
+    "segments",
     "state",
     "verified",
     "write_json",

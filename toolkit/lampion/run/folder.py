@@ -20,7 +20,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,8 @@ class State:
     message: str = ""
     result: Path | None = None
     """The folder of the attempt that is the result."""
+    earlier: tuple[Path, ...] = ()
+    """Those of the attempts that it goes on from."""
 
 
 def prepare(runs: Path, key: str, deck: decks.Deck, record: Mapping[str, Any]) -> Path:
@@ -152,7 +154,13 @@ def state(folder: Path) -> State:
     done = folder / "done.json"
     if done.is_file():
         record = read_json(done, "attempt")
-        return State(name="done", attempts=last, result=folder / "attempts" / str(record["attempt"]))
+        attempts = folder / "attempts"
+        return State(
+            name="done",
+            attempts=last,
+            result=attempts / str(record["attempt"]),
+            earlier=tuple(attempts / number for number in record.get("earlier", {})),
+        )
     if not last:
         return State(name="waiting")
     failed = folder / "attempts" / str(last) / "failed.json"
@@ -167,7 +175,14 @@ def state(folder: Path) -> State:
     return State(name="stopped", attempts=last)
 
 
-def publish(folder: Path, attempt: Path, *, wall: float | None = None, cores: int | None = None) -> None:
+def publish(
+    folder: Path,
+    attempt: Path,
+    *,
+    wall: float | None = None,
+    cores: int | None = None,
+    earlier: Sequence[Path] = (),
+) -> None:
     """Make `attempt` the result of the run. Where one is published already, that one stays.
 
     Args:
@@ -175,7 +190,10 @@ def publish(folder: Path, attempt: Path, *, wall: float | None = None, cores: in
         attempt: its folder.
         wall: s that LAMMPS ran.
         cores: that it ran on.
+        earlier: attempts that it goes on from; their files belong to the result.
     """
+    for part in earlier:
+        _sync(part)
     products = {
         p.name: p.stat().st_size
         for p in sorted(attempt.iterdir())
@@ -190,6 +208,10 @@ def publish(folder: Path, attempt: Path, *, wall: float | None = None, cores: in
             "format": FORMAT,
             "attempt": int(attempt.name),
             "products": products,
+            "earlier": {
+                part.name: {p.name: p.stat().st_size for p in sorted(part.iterdir()) if p.is_file()}
+                for part in earlier
+            },
             "wall_s": wall,
             "cores": cores,
             "log_sha256": hashlib.sha256(log.read_bytes()).hexdigest(),
@@ -227,6 +249,11 @@ def verified(folder: Path) -> Path:
         path = now.result / name
         if not path.is_file() or path.stat().st_size != size:
             raise RunError(f"{path}: is not the file that this run published; remove {folder} and run again")
+    for number, files in record.get("earlier", {}).items():
+        for name, size in files.items():
+            path = folder / "attempts" / number / name
+            if not path.is_file() or path.stat().st_size != size:
+                raise RunError(f"{path}: is not the file that this run published; remove {folder} and run again")
     if hashlib.sha256((now.result / LOG).read_bytes()).hexdigest() != record["log_sha256"]:
         raise RunError(f"{now.result / LOG}: is not the log that this run published; remove {folder} and run again")
     return now.result

@@ -14,7 +14,7 @@ class Failure:
 
     cause: str
     """``input``, ``disk``, ``lost atoms``, ``not a number``, ``killed``, ``out of memory``, ``time limit``,
-    ``executable``, ``ranks``, ``threads`` or ``incomplete``."""
+    ``executable``, ``ranks``, ``threads``, ``restart`` or ``incomplete``."""
     message: str
 
 

@@ -12,11 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lampion import deck as decks
 from lampion import engine as engines
 from lampion.engine import Engine
 from lampion.lammps import Lammps
 from lampion.run import folder as folders
 from lampion.run import lease as leases
+from lampion.run import resume as resumes
 from lampion.run.judge import Failure, judge
 from lampion.slots import Slot
 
@@ -67,11 +69,15 @@ def launch(
         Busy: another driver works on the run, or is done with it.
         Stopped: `stop` was set; the attempt is left without result and cause.
     """
+    found = resumes.resumption(folder)
     attempt = folders.new_attempt(folder)
     if attempt is None:
         raise Busy
     try:
-        return _launched(folder, attempt, lammps, engine, slot, stop, on_progress)
+        if found is not None:
+            resumes.take_up(attempt, found)
+        deck = decks.DECK if found is None else found.deck
+        return _launched(folder, attempt, deck, lammps, engine, slot, stop, on_progress)
     finally:
         leases.release(attempt)
 
@@ -79,6 +85,7 @@ def launch(
 def _launched(
     folder: Path,
     attempt: Path,
+    deck: str,
     lammps: Lammps,
     engine: Engine,
     slot: Slot | None,
@@ -86,7 +93,7 @@ def _launched(
     on_progress: Callable[[Progress], None] | None,
 ) -> Failure | None:
     n_steps = int(folders.read_json(folder / "run.json", "n_steps")["n_steps"])
-    words = engines.command(lammps, engine)
+    words = engines.command(lammps, engine, deck)
     (attempt / "run.sh").write_text(_script(words, lammps, engine))
     oom = _oom_kills()
     output = attempt / folders.OUTPUT
@@ -132,10 +139,14 @@ def _launched(
         failure = judge(
             attempt, process.returncode, engine.ranks, threads=engine.threads, oom_killed=_oom_kills() > oom
         )
+    if failure is not None and failure.cause == "input" and deck != decks.DECK:
+        # The state that it was to go on from may be at fault: the next attempt begins afresh.
+        failure = Failure(cause="restart", message=failure.message)
     if failure is not None:
         return _record(attempt, failure)
     cores = engine.ranks * engine.threads
-    folders.publish(folder, attempt, wall=time.monotonic() - start, cores=cores)
+    earlier = [segment.folder for segment in resumes.segments(attempt)[:-1]]
+    folders.publish(folder, attempt, wall=time.monotonic() - start, cores=cores, earlier=earlier)
     return None
 
 

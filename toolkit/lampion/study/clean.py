@@ -29,7 +29,7 @@ def clean(plan: Plan, *, finished: bool = False) -> Iterator[tuple[Path, int]]:
                 yield _removed(folder)
             continue
         for attempt in sorted((folder / "attempts").glob("*")):
-            if attempt != state.result:
+            if attempt != state.result and attempt not in state.earlier:
                 yield _removed(attempt)
 
 

@@ -1,20 +1,21 @@
 """The numbers of one run, and of one point's replicas taken together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lampion import run
 from lampion.analysis.diffusion import DiffusionResult, NotDiffusiveError, diffusion_coefficient
 from lampion.analysis.phase import phase
 from lampion.errors import AnalysisError, TrajectoryError
 from lampion.protocol import Custom, Diffusion, DumpFormat, Ensemble, Md, Minimize
 from lampion.study.health import Health, health, mean_of_series
 from lampion.study.settings import Study
-from lampion.thermo import ThermoRun, read_log
+from lampion.thermo import ThermoRun, join_runs, read_log
 from lampion.trajectory import Trajectory, read_dump
 from lampion.units import EV_PER_A3_IN_BAR
 
@@ -64,10 +65,11 @@ def measure(study: Study, folder: Path, record: Mapping[str, Any]) -> Measured:
         TrajectoryError: the log or a dump can't be read.
         AnalysisError: they hold too little.
     """
-    log = read_log(folder / "log.lammps")
+    segments = run.segments(folder)
+    log = _log(segments)
     match study.protocol:
         case (Diffusion() | Ensemble()) as protocol:
-            return _diffusion(study, protocol, log, folder, record)
+            return _diffusion(study, protocol, log, segments, record)
         case Md() as protocol:
             last = protocol.stages[-1]
             target = last.temperature if last.final_temperature in (None, last.temperature) else None
@@ -153,8 +155,30 @@ def _final(study: Study, log: Sequence[ThermoRun], folder: Path, record: Mapping
     return Measured(row=row, flags=tuple(flags))
 
 
+def _log(segments: Sequence[run.Segment]) -> tuple[ThermoRun, ...]:
+    """Return the runs of a log, as if attempts that go on from one another had been one."""
+    log: tuple[ThermoRun, ...] = ()
+    for segment in segments:
+        new = read_log(segment.folder / "log.lammps")
+        n = segment.runs_before
+        if len(log) > n and new and _begins_later(new[0], log[n]):
+            # The stage that was cut: its rows up to the state that it was taken up from, then those that followed.
+            new = (replace(new[0], columns=join_runs([replace(log[n], reset=False), new[0]])), *new[1:])
+        log = (*log[:n], *new)
+    return log
+
+
+def _begins_later(run: ThermoRun, than: ThermoRun) -> bool:
+    steps, before = run.columns.get("Step", np.zeros(0)), than.columns.get("Step", np.zeros(0))
+    return bool(len(steps) and len(before) and steps[0] > before[0])
+
+
 def _diffusion(
-    study: Study, protocol: Diffusion | Ensemble, log: Sequence[ThermoRun], folder: Path, record: Mapping[str, Any]
+    study: Study,
+    protocol: Diffusion | Ensemble,
+    log: Sequence[ThermoRun],
+    segments: Sequence[run.Segment],
+    record: Mapping[str, Any],
 ) -> Measured:
     fixed = protocol.coupling == "fixed"
     constant_energy = isinstance(protocol, Ensemble) or protocol.ensemble == "nve"
@@ -166,16 +190,17 @@ def _diffusion(
         tolerance=0.2 if constant_energy else 0.05,
     )
     isotopes = len(set(record["species"])) < len(record["species"])
+    frames = [segment.folder / frames_file(protocol.dump_format) for segment in segments]
     trajectory = read_dump(
-        folder / frames_file(protocol.dump_format),
+        [path for path in frames if path.is_file()],
         species=dict(enumerate(record["species"], 1)),
         timestep=protocol.timestep,
         columns=["type"] if isotopes else None,
     )
     masses = atom_masses(trajectory, record)
-    stress, interval = _series(folder / "stress.dat", protocol.timestep, 6)
+    stress, interval = _series(segments, "stress.dat", protocol.timestep, 6)
     n_elements = len(set(record["species"]))
-    current, current_interval = _series(folder / "current.dat", protocol.timestep, 3 * n_elements)
+    current, current_interval = _series(segments, "current.dat", protocol.timestep, 3 * n_elements)
     flags = list(checked.flags)
     mobile = protocol.mobile or tuple(sorted(set(record["species"])))
     flags += _phase_flags(protocol, mobile, trajectory, masses)
@@ -295,16 +320,34 @@ def _health_row(checked: Health) -> dict[str, Any]:
     return row
 
 
-def _series(path: Path, timestep: float, n_columns: int) -> tuple[Floats | None, float]:
+def _series(
+    segments: Sequence[run.Segment], name: str, timestep: float, n_columns: int
+) -> tuple[Floats | None, float]:
     """Return the rows of a `fix ave/time` file, without the step, and the ps between them; none where it is not."""
-    if not path.is_file():
+    whole = np.zeros((0, n_columns + 1))
+    for segment in segments:
+        path = segment.folder / name
+        if not path.is_file():
+            continue
+        rows = _rows(path)
+        if not len(rows):
+            continue
+        if rows.shape[1] != n_columns + 1:
+            raise TrajectoryError(f"{path}: has {rows.shape[1]} columns where {n_columns + 1} belong")
+        whole = np.concatenate([whole[whole[:, 0] < rows[0, 0]], rows])
+    if len(whole) < 2:
         return None, 0.0
+    steps = np.diff(whole[:, 0])
+    if (steps != steps[0]).any():
+        at = whole[int(np.argmax(steps != steps[0])), 0]
+        raise TrajectoryError(f"{segments[-1].folder / name}: a row is missing after step {at:.0f}")
+    return whole[:, 1:], float(steps[0]) * timestep
+
+
+def _rows(path: Path) -> Floats:
+    """Return a table of numbers; its last line may be cut off."""
+    text = path.read_text(encoding="utf-8", errors="replace")
     try:
-        rows = np.loadtxt(path, comments="#", ndmin=2)
+        return np.loadtxt(text[: text.rfind("\n") + 1].splitlines(), comments="#", ndmin=2)
     except ValueError as error:
         raise TrajectoryError(f"{path}: is no table of numbers: {error}") from error
-    if rows.shape[0] < 2:
-        return None, 0.0
-    if rows.shape[1] != n_columns + 1:
-        raise TrajectoryError(f"{path}: has {rows.shape[1]} columns where {n_columns + 1} belong")
-    return rows[:, 1:], float(rows[1, 0] - rows[0, 0]) * timestep
