@@ -28,6 +28,10 @@ app.add_typer(model, name="model")
 plugin = typer.Typer(help="The pair styles mace, nequip and allegro for a LAMMPS.", no_args_is_help=True)
 app.add_typer(plugin, name="plugin")
 
+site = typer.Typer(help="Clusters, and what they ask of a job.", no_args_is_help=True)
+app.add_typer(site, name="site")
+
+SiteName = Annotated[str, typer.Argument(help="Name of a site.", show_default=False)]
 StudyFile = Annotated[Path, typer.Argument(help="The study file (YAML).", show_default=False)]
 Relock = Annotated[bool, typer.Option("--relock", help="Begin anew with this LAMMPS and seed; reruns everything.")]
 
@@ -99,6 +103,9 @@ def run(
     no_check: Annotated[
         bool, typer.Option("--no-check", help="Run a model's first study without `lampion check`.")
     ] = False,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Leave what other drivers work on to them: for jobs on a cluster.")
+    ] = False,
 ) -> None:
     """Run what the study asks for and is not done, then write its table, pictures and page."""
     from lampion.study import plan
@@ -106,7 +113,7 @@ def run(
     planned = plan(study, relock=relock)
     if not no_check:
         _gate(planned)
-    _execute(study, planned, again=False)
+    _execute(study, planned, again=False, share=no_wait)
 
 
 @app.command()
@@ -117,12 +124,12 @@ def retry(study: StudyFile) -> None:
     _execute(study, plan(study), again=True)
 
 
-def _execute(study: Path, planned: Any, *, again: bool) -> None:
+def _execute(study: Path, planned: Any, *, again: bool, share: bool = False) -> None:
     from lampion.progress import Display
     from lampion.study import execute
 
     with Display(planned) as display:
-        finished = execute(planned, again=again, on_progress=display.progress, on_end=display.end)
+        finished = execute(planned, again=again, share=share, on_progress=display.progress, on_end=display.end)
     if not finished:
         typer.echo(f"stopped; what is done is kept, and `lampion run {study}` goes on from here", err=True)
         raise typer.Exit(130)
@@ -194,22 +201,60 @@ def _report(planned: Any) -> int:
 def render(
     study: StudyFile,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the decks.")] = Path("decks"),
+    submit_scripts: Annotated[
+        str | None, typer.Option(help="A site, for whose scheduler a script is written that runs them.")
+    ] = None,
 ) -> None:
     """Write the decks without running them: each folder runs with `lmp -in in.lammps`."""
-    from lampion import deck
-    from lampion.study import plan
+    from lampion.rendering import render_study
 
-    planned = plan(study)
-    for number in range(1, len(planned.jobs) + 1):
-        folder = output / f"{number:04d}"
-        if folder.exists():
-            raise LampionError(f"{folder}: exists already; choose another --output, or remove it")
-    for number, job in enumerate(planned.jobs, 1):
-        folder = output / f"{number:04d}"
-        folder.mkdir(parents=True)
-        deck.write(job.deck, folder)
-        values = ", ".join(f"{name} = {value}" for name, value in job.point.values.items())
-        typer.echo(f"{folder}  {values}{', ' if values else ''}replica {job.point.replica}")
+    for line in render_study(study, output, submit_scripts):
+        typer.echo(line)
+
+
+@app.command()
+def submit(
+    study: StudyFile,
+    site: Annotated[str, typer.Option(help="Name of the site, as `lampion site list` shows it.")],
+    jobs: Annotated[int, typer.Option(min=1, max=10000, help="Jobs that share the runs.")] = 1,
+) -> None:
+    """Submit jobs that work on a study together, each on one node, and print their number."""
+    from lampion.rendering import submit_study
+
+    typer.echo(submit_study(study, site, jobs))
+
+
+@site.command("list")
+def site_list() -> None:
+    """List the sites; this machine is always one, and needs no file."""
+    from lampion import site as sites
+
+    typer.echo("local (this machine)")
+    for name in sites.names():
+        typer.echo(name)
+    typer.echo(f"site files lie in {sites.folder()}")
+
+
+@site.command("show")
+def site_show(name: SiteName) -> None:
+    """Show the script that a job on a site begins with."""
+    from lampion import site as sites
+
+    typer.echo(sites.script(sites.read(name), name="lampion", work="lampion run --no-wait study.yaml"))
+
+
+@site.command("check")
+def site_check(name: SiteName) -> None:
+    """Read a site's file, and ask its scheduler whether it would take a job."""
+    import tempfile
+
+    from lampion import site as sites
+
+    found = sites.read(name)
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "check.sh"
+        script.write_text(sites.script(found, name="check", work="true"))
+        typer.echo(sites.submit(script, test=True))
 
 
 @app.command()

@@ -52,13 +52,15 @@ def run_all(
     folders: Mapping[Path, Lammps],
     engine: Engine,
     *,
+    share: bool = False,
     on_progress: Callable[[Path, Progress], None] | None = None,
     on_end: Callable[[Path, Failure | None], None] | None = None,
 ) -> bool:
     """Run the deck in each folder with its LAMMPS; True when all were tried, False when the user stopped it.
 
-    Several drivers share the work: what another one has begun is waited for, and taken over where that one dies.
-    Ctrl-C and SIGTERM end the running LAMMPS's and leave a study that resumes. A disk that is full pauses it.
+    Several drivers share the work: what another one has begun is waited for, and taken over where that one dies; with
+    `share` it is left to that one. Ctrl-C and SIGTERM end the running LAMMPS's and leave a study that resumes. A disk
+    that is full pauses it.
     """
     stop = threading.Event()
     known = {folder: run.state(folder).attempts for folder in folders}
@@ -86,7 +88,8 @@ def run_all(
                     except Stopped:
                         continue
                     if isinstance(outcome, _Elsewhere):
-                        elsewhere.add(folder)
+                        if not share:
+                            elsewhere.add(folder)
                     elif on_end is not None:
                         on_end(folder, outcome)
                 if not pending:

