@@ -184,7 +184,7 @@ class Md:
     dump_format: DumpFormat = "text"
     thermo_every: Duration = 0.05
     """ps between rows of the log."""
-    restart_every: NonNegative = 10.0
+    restart_every: NonNegative = 25.0
     """ps between restart files of a stage that is longer than that; a run that is killed goes on from the last one. 0
     writes none: then, and with zst, whose last frames a kill takes, it begins afresh."""
     hooks: Hooks = Hooks()
@@ -245,7 +245,7 @@ class Diffusion:
     current_every: NonNegative | None = None
     """ps between values of each element's summed velocity, for the conductivity, and at least a step; 0 writes none.
     Without it 0.005 where there are several elements: of a single one the sum is the momentum, which is zero."""
-    restart_every: NonNegative = 10.0
+    restart_every: NonNegative = 25.0
     """ps between restart files of a measurement that is longer than that; a run that is killed goes on from the last
     one. 0 writes none: then, and with zst, whose last frames a kill takes, it begins afresh."""
     hooks: Hooks = Hooks()
@@ -289,7 +289,7 @@ class Ensemble:
     """ps between values of the stress, as in `diffusion`."""
     current_every: NonNegative | None = None
     """ps between values of each element's summed velocity, as in `diffusion`."""
-    restart_every: NonNegative = 10.0
+    restart_every: NonNegative = 25.0
     """ps between restart files, as in `diffusion`."""
     hooks: Hooks = Hooks()
 

@@ -83,6 +83,8 @@ def plan(path: Path, *, relock: bool = False) -> Plan:
     made: Made = {}
     jobs = tuple(_job(path, point, lammps, root, made) for point in points)
     if locked is None and not _lock(path, root, lammps, anew=relock):
+        if not _lock_file(path).is_file():
+            raise SettingError(f"{_lock_file(path)}: is no file, and the study's seed belongs there; move it away")
         return plan(path)
     return Plan(path=path, study=study, lammps=lammps, jobs=jobs)
 
