@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.signal import lfilter
 
 from lampion.analysis.diffusion import NotDiffusiveError, diffusion_coefficient
 from lampion.analysis.msd import NO_REFERENCE, displacement_tensor, mean_squared_displacement, reference_frame
@@ -163,6 +164,17 @@ def test_subdiffusion_is_refused():
     x = np.fft.irfft(np.concatenate([np.zeros((128, 3, 1)), noise * k**-0.75], axis=2), axis=2)[:, :, :n]
     with pytest.raises(NotDiffusiveError, match=r"t\^0\.[456]"):
         diffusion_coefficient(30 * x.transpose(2, 0, 1), np.arange(n) * 0.1, reference=NO_REFERENCE)
+
+
+def test_motion_faster_than_diffusion_is_refused_without_a_bound():
+    """Velocities that live longer than the run: D is 30 times what the displacements of the run would bound."""
+    rng = np.random.default_rng(51)
+    c = np.exp(-1 / 2000)
+    v = lfilter([1.0], [1.0, -c], np.sqrt(1 - c * c) * 0.01 * rng.normal(size=(21000, 40, 3)), axis=0)[20000:]
+    with pytest.raises(NotDiffusiveError) as refusal:
+        diffusion_coefficient(np.cumsum(v, axis=0), np.arange(1000.0), reference=NO_REFERENCE)
+    assert "is below" not in str(refusal.value)
+    assert np.isinf(refusal.value.result.upper_bound)
 
 
 def test_a_ballistic_flight_is_refused():

@@ -370,3 +370,78 @@ def test_rates_along_edges_hold_the_truth():
     pull = (result.edge_rates - 0.2 / 6) / result.edge_rate_errors
     assert (np.abs(pull) < 2).mean() > 0.85
     assert np.abs(pull).max() < 6
+
+
+def test_errors_at_long_lags_are_the_scatter_or_are_not_given():
+    """Planted: origins in a row share their displacements once the lag is longer than the row."""
+
+    def alpha(rng):
+        x = np.cumsum(rng.normal(size=(400, 30, 3)), axis=0)
+        found = non_gaussian_parameter(x, np.arange(400.0), lags=[20, 45, 190])
+        return found.alpha2, found.error
+
+    scatter, stated = scatter_and_stated(alpha, 60)
+    assert stated[:2] == pytest.approx(scatter[:2], rel=0.3)
+    assert np.isnan(stated[2]), "four blocks of twice the lag do not fit"
+
+
+def test_pair_errors_hold_where_blocks_remember_a_little():
+    """A block in which atoms move by about a bin: the next one is still alike."""
+
+    def slow(rng):
+        x = rng.uniform(0, 8, (1, 40, 3)) + np.cumsum(rng.normal(0, 0.2, (240, 40, 3)), axis=0)
+        found = radial_distribution(x, 8.0 * np.eye(3), bin_width=1.0)
+        return found.g[1:], found.g_error[1:]
+
+    scatter, stated = scatter_and_stated(slow, 60)
+    assert (stated / scatter).mean() == pytest.approx(1, abs=0.25)
+
+
+def test_a_drift_is_no_vibration_and_atoms_at_rest_have_none():
+    rng = np.random.default_rng(41)
+    v = rng.normal(size=(800, 5, 3))
+    assert vibrations(v + np.array([0.0, 3.0, 0.0]), dt=0.01).density == pytest.approx(
+        vibrations(v, dt=0.01).density, rel=1e-9, abs=1e-12
+    )
+    with pytest.raises(AnalysisError, match="don't move"):
+        vibrations(np.zeros((800, 5, 3)), dt=0.01)
+
+
+def test_an_ion_that_flickers_between_two_new_sites_has_left_the_old_one():
+    sites = np.array([[0.0, 0.0, 0.0], [3.0, 0.0, 0.0], [6.0, 0.0, 0.0]])
+    where = np.array([0] * 20 + [1, 1, 2, 2] * 20)
+    result = hops(sites[where][:, None], np.arange(100.0), 9.0 * np.eye(3), sites, dwell=5.0, radius=1.0)
+    assert result.events[0].tolist() == [20, 0, 0, 1]
+    assert result.occupancy[0] == pytest.approx(0.2)
+
+
+def test_a_short_visit_at_the_beginning_is_flicker_too():
+    sites = np.array([[0.0, 0.0, 0.0], [3.0, 0.0, 0.0]])
+    where = np.array([1] + [0] * 59)
+    result = hops(sites[where][:, None], np.arange(60.0), 9.0 * np.eye(3), sites, dwell=5.0, radius=1.0)
+    assert len(result.events) == 0
+    assert result.n_flickers == 1
+    assert result.occupancy.tolist() == pytest.approx([59 / 60, 0])
+
+
+UNEVEN = np.array([*np.arange(59.0), 200.0])
+
+
+def test_what_has_no_number_is_refused_and_not_nan():
+    rng = np.random.default_rng(43)
+    x, cell = rng.uniform(0, 9, (60, 3, 3)), 9.0 * np.eye(3)
+    one = x[:, :1]
+    for act, words in (
+        (lambda: radial_distribution(one, cell), "one atom has no neighbours"),
+        (lambda: radial_distribution(x, cell, bin_width=0.0), "must be positive"),
+        (lambda: radial_distribution(x, cell, r_max=0.1, bin_width=1.0), "don't fit"),
+        (lambda: van_hove(one, np.arange(60.0), cells=cell, r_max=4.0), "one atom has no distinct part"),
+        (lambda: van_hove(x, UNEVEN), "evenly spaced"),
+        (lambda: van_hove(x, -np.arange(60.0)), "evenly spaced"),
+        (lambda: non_gaussian_parameter(x, UNEVEN), "evenly spaced"),
+        (lambda: non_gaussian_parameter(np.zeros((60, 3, 3)), np.arange(60.0)), "don't move"),
+        (lambda: hops(x, UNEVEN, cell, [[0, 0, 0], [4, 0, 0]]), "evenly spaced"),
+        (lambda: hops(x, -np.arange(60.0), cell, [[0, 0, 0], [4, 0, 0]]), "evenly spaced"),
+    ):
+        with pytest.raises(AnalysisError, match=words):
+            act()

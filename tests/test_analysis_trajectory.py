@@ -108,6 +108,24 @@ def test_what_a_dump_holds_is_analysed_by_element(tmp_path):
     assert streamed.reference.kind == "framework"
 
 
+def test_every_analysis_says_what_it_is_relative_to_and_what_speaks_against_it():
+    x, species = solid_electrolyte(np.random.default_rng(26))
+    x[1000:, 32:36] += 3.0
+    run, short = trajectory(x, species), trajectory(x[900:1100], species)
+    results = [
+        of.tensor_of(run, "Li", window=(0.1, 1.0)).statement,
+        of.density_of(run, "Li", spacing=3.0).reference,
+        of.van_hove_functions(short, "Li").reference,
+        of.non_gaussian(short, "Li").reference,
+        of.hops_of(run, "Li", [[0.0, 0, 0], [6.0, 0, 0]]).reference,
+    ]
+    for said in results:
+        assert "relative to the" in said
+    assert "undecided" in results[0]
+    with pytest.raises(AnalysisError, match="name the framework, or leave mobile away"):
+        of.charge_transport(run, 600.0, charges={"Li": 1, "S": -1}, mobile="Li")
+
+
 def test_van_hove_functions_reach_as_far_as_the_cell_allows():
     x, species = solid_electrolyte(np.random.default_rng(7), 64)
     assert of.van_hove_functions(trajectory(x, species, edge=10.0), "Li").r[-1] == pytest.approx(5.0, abs=0.1)

@@ -241,6 +241,15 @@ def test_there_is_no_extrapolation_past_a_transition():
     assert result.extrapolated(500.0, past=[450.0]).value > 0
 
 
+def test_a_line_through_two_phases_is_extrapolated_to_neither_side():
+    """Planted: only a transition beyond the data was looked at."""
+    result = line(GARNET)
+    for temperature in (300.0, 1600.0):
+        with pytest.raises(AnalysisError, match="transition at 775 K lies between data and"):
+            result.extrapolated(temperature, past=[775.0])
+    assert result.extrapolated(300.0, past=[200.0, 1700.0]).value > 0
+
+
 def test_an_arrhenius_line_needs_two_temperatures_and_positive_D():
     with pytest.raises(AnalysisError, match="two or more"):
         line([GARNET[0], GARNET[0]])

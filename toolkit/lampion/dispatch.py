@@ -6,7 +6,9 @@ import logging
 import os
 import signal
 import threading
+import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -52,11 +54,14 @@ def run_all(
     folders: Mapping[Path, Lammps],
     engine: Engine,
     *,
+    prepare: Callable[[Path], None] | None = None,
     share: bool = False,
     on_progress: Callable[[Path, Progress], None] | None = None,
     on_end: Callable[[Path, Failure | None], None] | None = None,
 ) -> bool:
     """Run the deck in each folder with its LAMMPS; True when all were tried, False when the user stopped it.
+
+    `prepare` writes a run's folder when its turn comes.
 
     Several drivers share the work: what another one has begun is waited for, and taken over where that one dies; with
     `share` it is left to that one. Ctrl-C and SIGTERM end the running LAMMPS's and leave a study that resumes. A disk
@@ -72,14 +77,22 @@ def run_all(
 
         if stop.is_set():
             raise Stopped
+        if prepare is not None:
+            prepare(folder)
         return _tried(folder, folders[folder], engine, stop, tell, known[folder])
 
-    with _stops_on_signals(stop), ThreadPoolExecutor(at_a_time(engine)) as pool:
-        pending: dict[Future[Failure | _Elsewhere | None], Path] = {pool.submit(one, f): f for f in folders}
+    workers = at_a_time(engine)
+    todo = deque(folders)
+    with _stops_on_signals(stop), ThreadPoolExecutor(workers) as pool:
+        pending: dict[Future[Failure | _Elsewhere | None], Path] = {}
         elsewhere: set[Path] = set()
-        looked = 0
+        looked = time.monotonic()
         try:
-            while (pending or elsewhere) and not stop.is_set():
+            while (todo or pending or elsewhere) and not stop.is_set():
+                # A few at a time: to wait for thousands of futures costs as much at each that ends.
+                while todo and len(pending) < 4 * workers:
+                    folder = todo.popleft()
+                    pending[pool.submit(one, folder)] = folder
                 ended, _ = wait(pending, timeout=POLL, return_when=FIRST_COMPLETED) if pending else (set(), None)
                 for future in ended:
                     folder = pending.pop(future)
@@ -92,14 +105,13 @@ def run_all(
                             elsewhere.add(folder)
                     elif on_end is not None:
                         on_end(folder, outcome)
-                if not pending:
+                if not pending and not todo:
                     stop.wait(POLL)
-                looked += 1
-                if looked * POLL >= ELSEWHERE or not pending:
-                    looked = 0
-                    for folder in [f for f in elsewhere if run.state(f).name != "running"]:
-                        elsewhere.discard(folder)
-                        pending[pool.submit(one, folder)] = folder
+                if elsewhere and (time.monotonic() - looked > ELSEWHERE or not pending):
+                    looked = time.monotonic()
+                    back = [folder for folder in elsewhere if run.state(folder).name != "running"]
+                    elsewhere.difference_update(back)
+                    todo.extend(back)
         finally:
             if pending:
                 stop.set()

@@ -122,7 +122,7 @@ def arrhenius(
         axes.set_ylabel(f"D ($10^{{{power}}}$ cm²/s)")
         upper = axes.secondary_xaxis("top", functions=(_invert, _invert))
         marks = sorted({float(t) for _, _, temperatures, _ in fits for t in [*temperatures, *extrapolate]})
-        upper.set_xticks(marks, [f"{t:g}" for t in marks])
+        upper.set_xticks(marks, [f"{t:.0f}" for t in marks])
         upper.set_xlabel("T (K)")
         _decimal_ticks(axes)
         if title:

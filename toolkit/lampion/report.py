@@ -244,7 +244,8 @@ def _point(point: MeasuredPoint) -> Iterator[str]:
             reasons = [f for f in point.flags if f"of {species}:" in f] or [
                 f"below {result.upper_bound:.1e} cm²/s (95 %): too few hops for a value"
             ]
-            yield f"{head}: no value; " + "; ".join(reasons)
+            kept = result.D is not None and not any(reason.startswith("no D") for reason in reasons)
+            yield f"{head}: {f'{result.D} is flagged and not used' if kept else 'no value'}; " + "; ".join(reasons)
             continue
         low, high = D.interval(0.954)
         text = f"{head} = {D} (95 %: {low:.2e} to {high:.2e})"

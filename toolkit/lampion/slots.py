@@ -6,11 +6,13 @@ ends, however it ends.
 
 import contextlib
 import fcntl
+import logging
 import os
 import shutil
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,8 +20,12 @@ from pathlib import Path
 
 from lampion.errors import EngineError
 
+logger = logging.getLogger("lampion")
+
 POLL = 0.1
 """Seconds between looks for a free core or GPU."""
+PATIENCE = 10.0
+"""Seconds of waiting after which that is said."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +90,7 @@ def fitting(n_cores: int, n_gpus: int) -> int:
 @contextlib.contextmanager
 def held(n_cores: int, n_gpus: int = 0, *, stop: threading.Event | None = None) -> Iterator[Slot | None]:
     """Hold cores and GPUs for one run, waiting until they are free; None where `stop` was set meanwhile."""
+    begun, said = time.monotonic(), False
     with contextlib.ExitStack() as stack:
         while stop is None or not stop.is_set():
             taken = contextlib.ExitStack()
@@ -93,6 +100,9 @@ def held(n_cores: int, n_gpus: int = 0, *, stop: threading.Event | None = None) 
                 # All or nothing: two drivers that hold half each would wait for ever.
                 taken.close()
                 _wait(stop)
+                if not said and time.monotonic() - begun > PATIENCE:
+                    said = True
+                    logger.warning("waiting for %d cores and %d GPUs that other runs use", n_cores, n_gpus)
                 continue
             stack.push(taken.pop_all())
             yield Slot(cores=tuple(int(core) for core in own), gpus=tuple(devices))

@@ -58,15 +58,14 @@ class ArrheniusResult:
             past: known transition temperatures, K.
 
         Raises:
-            AnalysisError: a transition lies between the data and `temperature`: the line says nothing beyond it.
+            AnalysisError: a transition lies between `temperature` and some of the data: the line is of another phase,
+                or of two.
         """
-        low, high = sorted(
-            [temperature, float(np.clip(temperature, self.temperatures.min(), self.temperatures.max()))]
-        )
         for transition in past:
-            if low <= transition <= high and low < high:
+            if ((self.temperatures - transition) * (temperature - transition) <= 0).any():
                 raise AnalysisError(
-                    f"a transition at {transition:g} K lies between data and {temperature:g} K; simulate there"
+                    f"a transition at {transition:g} K lies between data and {temperature:g} K; simulate that "
+                    "phase alone"
                 )
         value, error, dof = self.fit.combination(self._row(temperature))
         return Estimate(

@@ -56,7 +56,7 @@ def ratio(a: Estimate, b: Estimate) -> Ratio:
             n_samples=math.floor(dof) + 1,
             method="ratio of independent estimates",
         ),
-        interval=(value * math.exp(-half), value * math.exp(half)),
+        interval=(value * math.exp(-half), value * math.exp(half) if half < 700 else math.inf),
         z=math.log(value) / sigma,
         differ=abs(math.log(value)) > half,
     )
@@ -126,7 +126,7 @@ class SizeDependence:
     p_constant: float
     """Probability of so much scatter about the mean if the size did not matter."""
     depends: bool
-    """p_constant < 0.05, or a slope beyond its 95.4 % interval."""
+    """p_constant < 0.025, or a slope beyond its 97.5 % interval: 5 % in all where the size does not matter."""
     largest_agrees: bool
     """Whether the largest cell agrees with `infinite` within the errors of both, 95.4 %."""
 
@@ -167,7 +167,8 @@ def size_dependence(lengths: ArrayLike, values: Sequence[Estimate]) -> SizeDepen
         value, error, free = fit.combination(vector)
         return Estimate(value=value, standard_error=error, unit=unit, n_samples=math.floor(free) + 1, method=method)
 
-    low, high = line.interval([0.0, 1.0], 0.954)
+    # Two tests: each at half of 5 %.
+    low, high = line.interval([0.0, 1.0], 0.975)
     big = int(L.argmax())
     p_constant = flat.p_value if flat.p_value is not None else 1.0
     return SizeDependence(
@@ -176,7 +177,7 @@ def size_dependence(lengths: ArrayLike, values: Sequence[Estimate]) -> SizeDepen
         slope=estimate(line, [0.0, 1.0], f"{unit}·Å", "of the line"),
         constant=estimate(flat, [1.0], unit, "weighted mean of the cells"),
         p_constant=p_constant,
-        depends=p_constant < 0.05 or not low <= 0 <= high,
+        depends=p_constant < 0.025 or not low <= 0 <= high,
         largest_agrees=_agrees(line, y, big),
     )
 

@@ -30,6 +30,8 @@ class Density:
     """(3, 3), Å, mean."""
     origin: Array
     """(3,), Å."""
+    reference: str = "as given"
+    """What displacements are relative to, and what speaks against that."""
 
 
 def density(

@@ -28,7 +28,7 @@ class DiffusionResult:
     D: Estimate | None
     """cm²/s; None where there were too few hops."""
     upper_bound: float
-    """One-sided 95 % upper bound of D, cm²/s."""
+    """One-sided 95 % upper bound of D, cm²/s; infinite where the motion is faster than diffusive."""
     lags: Array
     """(n_lags,), ps, from zero."""
     msd: Array
@@ -181,7 +181,7 @@ def fit_diffusion(
     unit_lines = np.where(inside[:, None], np.outer(lags, line.unit_slopes) + line.unit_intercepts, np.nan)
     result = DiffusionResult(
         D=None if few and window is None else D,
-        upper_bound=_upper_bound(D, n_hops, ion_time, hop_length),
+        upper_bound=math.inf if _fast(line) else _upper_bound(D, n_hops, ion_time, hop_length),
         lags=lags,
         msd=msd,
         msd_error=units.std(axis=0, ddof=1) / math.sqrt(len(units)),
@@ -203,12 +203,15 @@ def fit_diffusion(
         flags=(*_flags(line, found, few, n_hops, chosen=window is not None), *flags),
     )
     if window is None and not found and (not few or n_hops < 1):
-        raise NotDiffusiveError(
-            f"{growth(line)}: use longer lags, or run longer (with hops of {hop_length:g} Å, D is below "
-            f"{result.upper_bound:.1e} cm²/s)",
-            result,
-        )
+        bound = f" (with hops of {hop_length:g} Å, D is below {result.upper_bound:.1e} cm²/s)"
+        said = f"{growth(line)}: use longer lags, or run longer"
+        raise NotDiffusiveError(said + (bound if math.isfinite(result.upper_bound) else ""), result)
     return result
+
+
+def _fast(line: Line) -> bool:
+    """Return whether the MSD grows faster than t: its slope still rises, and bounds nothing."""
+    return bool(line.log_slope > 1.1 and line.exponent > 1 + 2 * line.exponent_error)
 
 
 def framework_flags(runs: Sequence[Array], framework: ArrayLike | None, hop_length: float = 2.5) -> list[str]:

@@ -29,7 +29,6 @@ from lampion.analysis.selection import (
     cell_flags,
     chosen,
     drift_of,
-    framework_mask,
     framework_of,
     masses_of,
 )
@@ -119,6 +118,12 @@ def charge_transport(
         raise AnalysisError("the trajectory holds no charges; give `charges` by element")
     moving = np.ones(runs[0].n_atoms, dtype=bool) if mobile is None else chosen(runs[0], mobile)
     fixed, doubts = framework_of(runs[0], moving, framework)
+    if fixed is None and not moving.all():
+        why = doubts[0] if doubts else "no element stays on its sites"
+        raise AnalysisError(
+            f"without a framework all ions are summed, and mobile says that some are not ({why}): name the "
+            "framework, or leave mobile away"
+        )
     result = conductivity(
         [run.positions for run in runs],
         runs[0].times - runs[0].times[0],
@@ -150,16 +155,18 @@ def tensor_of(
     """
     runs = alike(trajectories)
     mobile = chosen(runs[0], species)
-    return diffusion_tensor(
+    fixed, doubts = framework_of(runs[0], mobile, framework)
+    result = diffusion_tensor(
         [run.positions for run in runs],
         runs[0].times - runs[0].times[0],
         window=window,
         mobile=mobile,
-        framework=framework_mask(runs[0], mobile, framework),
+        framework=fixed,
         masses=masses_of(runs[0]),
         rotation=rotation,
         n_blocks=n_blocks,
     )
+    return replace(result, statement="; ".join([result.statement, *doubts, *cell_flags(runs)]))
 
 
 def streamed_diffusion(
@@ -269,14 +276,16 @@ def density_of(
 ) -> Density:
     """Return the density of one element in the cell (`density`), relative to the framework."""
     atoms = chosen(trajectory, species)
-    return density(
+    drift, said = drift_of(trajectory, atoms, framework)
+    result = density(
         trajectory.positions,
         trajectory.cells,
         atoms=atoms,
-        drift=drift_of(trajectory, atoms, framework),
+        drift=drift,
         origin=trajectory.origins[0],
         spacing=spacing,
     )
+    return replace(result, reference=said)
 
 
 def hops_of(
@@ -291,7 +300,8 @@ def hops_of(
 ) -> Hops:
     """Return the hops of one element between sites (`hops`), relative to the framework."""
     atoms = chosen(trajectory, species)
-    return hops(
+    drift, said = drift_of(trajectory, atoms, framework)
+    result = hops(
         trajectory.positions,
         trajectory.times,
         trajectory.cells,
@@ -299,9 +309,10 @@ def hops_of(
         radius=radius,
         dwell=dwell,
         atoms=atoms,
-        drift=drift_of(trajectory, atoms, framework),
+        drift=drift,
         n_blocks=n_blocks,
     )
+    return replace(result, reference=said)
 
 
 def pair_distribution(
@@ -331,19 +342,22 @@ def van_hove_functions(
     `r_max` is half the cell's smallest width where not given, 8 Å at the most.
     """
     atoms = chosen(trajectory, species)
-    return van_hove_of_arrays(
+    drift, said = drift_of(trajectory, atoms, framework)
+    result = van_hove_of_arrays(
         trajectory.positions,
         trajectory.times,
         cells=trajectory.cells,
         atoms=atoms,
-        drift=drift_of(trajectory, atoms, framework),
+        drift=drift,
         r_max=min(8.0, half_width(trajectory.cells)) if r_max is None else r_max,
         bin_width=bin_width,
     )
+    return replace(result, reference=said)
 
 
 def non_gaussian(trajectory: Trajectory, species: str, *, framework: Framework = "auto") -> NonGaussian:
     """Return α₂(t) of one element (`non_gaussian_parameter`), relative to the framework."""
     atoms = chosen(trajectory, species)
-    drift = drift_of(trajectory, atoms, framework)
-    return non_gaussian_parameter(trajectory.positions, trajectory.times, atoms=atoms, drift=drift)
+    drift, said = drift_of(trajectory, atoms, framework)
+    result = non_gaussian_parameter(trajectory.positions, trajectory.times, atoms=atoms, drift=drift)
+    return replace(result, reference=said)

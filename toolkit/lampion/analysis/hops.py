@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lampion.analysis.msd import atom_indices, checked_positions
+from lampion.analysis.msd import atom_indices, checked_positions, checked_times
 from lampion.analysis.pairs import half_width, nearest_image
 from lampion.analysis.statistics import Estimate
 from lampion.errors import AnalysisError
@@ -47,6 +47,8 @@ class Hops:
     unassigned: float
     """Share of (frame, ion) further than the radius from every site."""
     flags: tuple[str, ...]
+    reference: str = "as given"
+    """What displacements are relative to, and what speaks against that."""
 
 
 def hops(
@@ -63,10 +65,10 @@ def hops(
 ) -> Hops:
     """Return the hops of ions between sites.
 
-    An ion belongs to a site while within `radius` of it, and then until it has spent `dwell` more at another than
-    elsewhere; shorter visits are flicker (recrossing, rattling at a boundary). A hop is dated at the start of the
-    stay. Its vector joins the images of the two sites that the ion was at: in a small cell the nearest image of a
-    site half a cell away may be the other one.
+    An ion belongs to a site until it has spent `dwell` more elsewhere than there, and `dwell` at one other site, to
+    which it then hops; shorter visits are flicker (recrossing, rattling at a boundary), at the beginning too. A hop
+    is dated at the first visit of the stay. Its vector joins the images of the two sites that the ion was at: in a
+    small cell the nearest image of a site half a cell away may be the other one.
 
     Args:
         positions: (n_frames, n_atoms, 3), Å, unwrapped.
@@ -86,10 +88,10 @@ def hops(
     boxes = np.broadcast_to(np.asarray(cells, dtype=float), (len(x), 3, 3))
     places = np.asarray(sites, dtype=float)
     index = atom_indices(atoms, x.shape[1])
-    if np.shape(times) != (len(x),) or len(x) < 2 * n_blocks:
-        raise AnalysisError(f"needed: {2 * n_blocks} frames and a time for each, got {len(x)} and {np.shape(times)}")
+    if len(x) < 2 * n_blocks:
+        raise AnalysisError(f"needed: {2 * n_blocks} frames, got {len(x)}")
+    dt = checked_times(times, len(x))
     _check_sites(places, boxes, radius)
-    dt = float(np.diff(np.asarray(times, dtype=float)).mean())
     path = np.zeros((len(x), 3)) if drift is None else np.asarray(drift, dtype=float)
     raw = _nearest_sites(x, index, boxes, places, radius, path)
     stay = max(1, round(dwell / dt))
@@ -157,8 +159,9 @@ def _nearest_sites(x: Array, index: Integers, boxes: Array, places: Array, radiu
 def _without_flicker(raw: Integers, stay: int) -> tuple[Integers, int]:
     """Return the site held at each frame, and the number of visits elsewhere that did not count.
 
-    The time at a new site counts up, the time elsewhere meanwhile counts down; at zero the visits so far were
-    flicker, at `stay` they are a hop, whatever flickers interrupt the stay. Frames in transit count for nobody.
+    Time at other sites counts up, time at the one that is held counts down; at zero the visits so far were flicker.
+    When it reaches `stay`, and one other site alone has had so much, the ion has hopped there. Frames in transit
+    count for nobody.
     """
     frames = np.flatnonzero(raw >= 0)
     held = np.full(len(raw), -1, dtype=np.intp)
@@ -167,23 +170,35 @@ def _without_flicker(raw: Integers, stay: int) -> tuple[Integers, int]:
     sites = raw[frames]
     starts = np.flatnonzero(np.append(True, sites[1:] != sites[:-1]))
     lengths = np.diff(np.append(starts, len(sites)))
-    current, begin = int(sites[0]), 0
-    new, score, since, visits, flickers = -1, 0, 0, 0, 0
-    for start, length in zip(starts, lengths, strict=True):
+    current, begin, away, flickers = -1, 0, 0, 0
+    spent: dict[int, int] = {}
+    since: dict[int, int] = {}
+    visits: dict[int, int] = {}
+    for start, length in zip(starts.tolist(), lengths.tolist(), strict=True):
         site = int(sites[start])
-        if site == new:
-            score, visits = score + length, visits + 1
-        elif new >= 0:
-            score -= length
-            if score <= 0:
-                flickers, new = flickers + visits, -1
-        if new < 0 and site != current:
-            new, score, since, visits = site, length, int(frames[start]), 1
-        if new >= 0 and score >= stay:
-            held[begin:since] = current
-            current, begin, new = new, since, -1
+        if site == current:
+            away -= length
+            if away > 0:
+                continue
+            flickers, away = flickers + sum(visits.values()), 0
+        else:
+            away += length
+            spent[site] = spent.get(site, 0) + length
+            visits[site] = visits.get(site, 0) + 1
+            since.setdefault(site, int(frames[start]))
+            if away < stay or spent[site] < stay:
+                continue
+            held[begin : since[site]] = current
+            flickers += sum(visits.values()) - visits[site]
+            current, begin, away = site, since[site], 0
+        spent, since, visits = {}, {}, {}
+    if current < 0:
+        # Nowhere long enough: where it was most.
+        current = max(spent, key=lambda site: spent[site])
+        begin = int(frames[0])
+        visits.pop(current)
     held[begin:] = current
-    return held, flickers + (visits if new >= 0 else 0)
+    return held, flickers + sum(visits.values())
 
 
 def _vectors(

@@ -121,6 +121,26 @@ def checked_positions(positions: ArrayLike) -> Array:
     return x
 
 
+def checked_times(times: ArrayLike, n_frames: int) -> float:
+    """Return the time between frames, ps.
+
+    Raises:
+        AnalysisError: another number of times than of frames, or times that are not evenly spaced and rising.
+    """
+    t = np.asarray(times, dtype=float)
+    if t.shape != (n_frames,):
+        raise AnalysisError(f"times have the shape {t.shape}, but there are {n_frames} frames")
+    if n_frames < 2:
+        raise AnalysisError("one frame shows no motion; at least two are needed")
+    steps = np.diff(t)
+    dt = float(t[-1] - t[0]) / (n_frames - 1)
+    if not dt > 0 or np.abs(steps - dt).max() > 1e-3 * dt:
+        raise AnalysisError(
+            f"frames must be evenly spaced in time; the steps lie between {steps.min():g} and {steps.max():g} ps"
+        )
+    return dt
+
+
 def atom_indices(atoms: ArrayLike | None, n_atoms: int) -> NDArray[np.intp]:
     """Return the indices that a mask or a list of indices selects; all where `atoms` is None.
 

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lampion.analysis.msd import atom_indices, checked_positions
+from lampion.analysis.msd import atom_indices, checked_positions, checked_times
 from lampion.errors import AnalysisError
 
 Array = NDArray[np.float64]
@@ -24,7 +25,7 @@ class RadialDistribution:
     g: Array
     """(n_bins,)."""
     g_error: Array
-    """(n_bins,), one standard error over time blocks."""
+    """(n_bins,), one standard error over time blocks, widened where neighbouring blocks are alike."""
     coordination: Array
     """(n_bins,): mean number of neighbours within the outer edge of each bin."""
     n_samples: int
@@ -44,11 +45,14 @@ class VanHove:
     distinct_part: Array | None
     """(n_lags, n_bins): G_d(r, t)/ρ, which tends to 1; at t = 0 it is g(r)."""
     self_error: Array
-    """(n_lags, n_bins), 1/Å, one standard error over blocks of origins; NaN with fewer than two origins."""
+    """(n_lags, n_bins), 1/Å, one standard error over time blocks of twice the lag or longer; NaN where there are no
+    four."""
     distinct_error: Array | None
     """(n_lags, n_bins)."""
     n_samples: int
-    """Blocks of origins."""
+    """Time blocks, at most."""
+    reference: str = "as given"
+    """What displacements are relative to, and what speaks against that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +63,10 @@ class NonGaussian:
     """(n_lags,), ps."""
     alpha2: Array
     error: Array
-    """(n_lags,), one standard error over time blocks of origins."""
+    """(n_lags,), one standard error over time blocks of twice the lag or longer; NaN where there are no four."""
     n_samples: int
+    reference: str = "as given"
+    """What displacements are relative to, and what speaks against that."""
 
 
 def half_width(cells: Array) -> float:
@@ -121,6 +127,8 @@ def radial_distribution(
     reach = limit if r_max is None else r_max
     if reach > limit * (1 + 1e-9):
         raise AnalysisError(f"r_max {reach:g} Å exceeds half the cell's smallest width, {limit:g} Å; lower it")
+    if not 0 < bin_width <= reach:
+        raise AnalysisError(f"bins of {bin_width:g} Å don't fit into r_max {reach:g} Å; they must be positive")
     if len(x) < n_blocks:
         raise AnalysisError(f"{len(x)} frames can't be cut into {n_blocks} blocks; give more frames or fewer blocks")
     edges = np.arange(0.0, reach + 1e-9, bin_width)
@@ -128,6 +136,8 @@ def radial_distribution(
     volumes = np.abs(np.linalg.det(boxes))
     common = len(np.intersect1d(first, second))
     pairs = len(first) * len(second) - common
+    if not pairs:
+        raise AnalysisError("one atom has no neighbours; choose others")
     curves = np.zeros((len(x), len(shell)))
     for frame in range(len(x)):
         counts = _pair_counts(x[frame, first], x[frame, second], boxes[frame], edges)
@@ -140,10 +150,33 @@ def radial_distribution(
     return RadialDistribution(
         r=(edges[1:] + edges[:-1]) / 2,
         g=g,
-        g_error=blocks.std(axis=0, ddof=1) / math.sqrt(n_blocks),
+        g_error=_correlated(blocks) * blocks.std(axis=0, ddof=1) / math.sqrt(n_blocks),
         coordination=np.cumsum(g * shell) * density,
         n_samples=n_blocks,
     )
+
+
+def _correlated(blocks: Array) -> float:
+    """Return √((1 + ρ)/(1 − ρ)), ρ the correlation of a block with the next, the mean over all bins: 1 if none."""
+    deviation = blocks - blocks.mean(axis=0)
+    n, power = len(blocks), float((deviation**2).sum())
+    if n < 4 or power == 0:
+        return 1.0
+    # Deviations from a mean of n are anticorrelated by 1/n on their own.
+    rho = float((deviation[1:] * deviation[:-1]).sum()) / power * n / (n - 1) + 1 / n
+    rho = min(max(rho, 0.0), 0.8)
+    return math.sqrt((1 + rho) / (1 - rho))
+
+
+def _blocks_for(lag: int, n_frames: int, n_blocks: int) -> list[slice]:
+    """Return blocks of frames at least twice as long as a lag, `n_blocks` or fewer; none where not even four fit.
+
+    Displacements over a lag that reach from one block into the next would make the blocks alike.
+    """
+    n = min(n_blocks, n_frames // max(2 * lag, 2))
+    if n < 4:
+        return []
+    return [slice(int(a), int(b)) for a, b in pairwise(np.linspace(0, n_frames, n + 1).astype(int))]
 
 
 def _pair_counts(a: Array, b: Array, cell: Array, edges: Array) -> Array:
@@ -184,10 +217,10 @@ def non_gaussian_parameter(
         atoms: indices or mask; all where not given.
         drift: (n_frames, 3), Å, subtracted.
         lags: in frames.
-        n_blocks: groups of consecutive origins for the error.
+        n_blocks: time blocks for the error, at most.
 
     Raises:
-        AnalysisError: fewer than 2 · n_blocks frames, or times that don't fit.
+        AnalysisError: fewer than 2 · n_blocks frames, times that are not even, or atoms at rest.
 
     >>> import numpy as np
     >>> gauss = np.cumsum(np.random.default_rng(0).normal(size=(200, 200, 3)), axis=0)
@@ -195,18 +228,23 @@ def non_gaussian_parameter(
     True
     """
     x = checked_positions(positions)
-    if len(x) < 2 * n_blocks or np.shape(times) != (len(x),):
-        raise AnalysisError(f"needed: {2 * n_blocks} frames and a time for each, got {len(x)} and {np.shape(times)}")
+    if len(x) < 2 * n_blocks:
+        raise AnalysisError(f"needed: {2 * n_blocks} frames, got {len(x)}")
+    dt = checked_times(times, len(x))
     index = atom_indices(atoms, x.shape[1])
     steps = log_spaced_lags(len(x)) if lags is None else np.asarray(lags, dtype=np.intp)
     alpha, error = np.zeros(len(steps)), np.zeros(len(steps))
     for row, m in enumerate(steps):
         moments = np.array([[(r2).mean(), (r2**2).mean()] for r2 in _squares(x, index, drift, int(m))])
         two, four = moments.T
+        if not two.mean() > 0:
+            raise AnalysisError("the atoms don't move: α₂ is not defined")
         alpha[row] = 0.6 * four.mean() / two.mean() ** 2 - 1
-        group = [0.6 * part[1] / part[0] ** 2 - 1 for part in (p.mean(0) for p in np.array_split(moments, n_blocks))]
-        error[row] = np.std(group, ddof=1) / math.sqrt(n_blocks)
-    dt = float(np.diff(np.asarray(times, dtype=float)).mean())
+        blocks = [
+            moments[part.start : part.stop - int(m)].mean(axis=0) for part in _blocks_for(int(m), len(x), n_blocks)
+        ]
+        group = [0.6 * four_ / two_**2 - 1 for two_, four_ in blocks]
+        error[row] = np.std(group, ddof=1) / math.sqrt(len(group)) if group else np.nan
     return NonGaussian(lags=steps.astype(float) * dt, alpha2=alpha, error=error, n_samples=n_blocks)
 
 
@@ -246,7 +284,7 @@ def van_hove(
         r_max: Å.
         bin_width: Å.
         max_origins: evenly spaced origins that are used at most.
-        n_blocks: groups of consecutive origins for the error.
+        n_blocks: time blocks for the error, at most.
 
     Raises:
         AnalysisError: times or lags that don't fit, or `r_max` too large for the cell.
@@ -255,10 +293,13 @@ def van_hove(
     n_frames = len(x)
     index = atom_indices(atoms, x.shape[1])
     steps = log_spaced_lags(n_frames, 1) if lags is None else np.asarray(lags, dtype=np.intp)
-    if np.shape(times) != (n_frames,) or steps.min() < 0 or steps.max() >= n_frames:
-        raise AnalysisError(
-            f"lags up to {steps.max()} frames and {np.shape(times)} times don't fit {n_frames} frames"
-        )
+    dt = checked_times(times, n_frames)
+    if steps.min() < 0 or steps.max() >= n_frames:
+        raise AnalysisError(f"lags up to {steps.max()} frames don't fit {n_frames} frames")
+    if not 0 < bin_width <= r_max:
+        raise AnalysisError(f"bins of {bin_width:g} Å don't fit into r_max {r_max:g} Å; they must be positive")
+    if cells is not None and len(index) < 2:
+        raise AnalysisError("one atom has no distinct part; leave the cells away")
     boxes = None if cells is None else np.broadcast_to(np.asarray(cells, dtype=float), (n_frames, 3, 3))
     if boxes is not None and r_max > half_width(boxes) * (1 + 1e-9):
         raise AnalysisError(
@@ -270,23 +311,19 @@ def van_hove(
     own, own_error, others, others_error = np.zeros((4, len(steps), n_bins))
     for row, m in enumerate(steps):
         origins = np.unique(np.linspace(0, n_frames - 1 - m, min(max_origins, n_frames - m)).astype(int))
-        groups = np.array_split(origins, min(n_blocks, len(origins)))
-        curves = np.zeros((2, len(groups), n_bins))
-        for number, group in enumerate(groups):
-            for k in group:
-                start, end = x[k, index] - path[k], x[k + m, index] - path[k + m]
-                curves[0, number] += np.histogram(np.linalg.norm(end - start, axis=1), edges)[0]
-                if boxes is not None:
-                    curves[1, number] += _distinct(start, end, boxes[k], edges)
-        weights = np.array([len(group) for group in groups])
+        curves = np.zeros((2, len(origins), n_bins))
+        for number, k in enumerate(origins):
+            start, end = x[k, index] - path[k], x[k + m, index] - path[k + m]
+            curves[0, number] = np.histogram(np.linalg.norm(end - start, axis=1), edges)[0]
+            if boxes is not None:
+                curves[1, number] = _distinct(start, end, boxes[k], edges)
         curves[0] /= len(index) * bin_width
-        own[row], others[row] = curves.sum(axis=1) / len(origins)
-        if len(groups) > 1:
-            spread = (curves / weights[:, None]).std(axis=1, ddof=1) / math.sqrt(len(groups))
-            own_error[row], others_error[row] = spread
-        else:
-            own_error[row] = others_error[row] = np.nan
-    dt = float(np.diff(np.asarray(times, dtype=float)).mean())
+        own[row], others[row] = curves.mean(axis=1)
+        inside = [(origins >= p.start) & (origins + m < p.stop) for p in _blocks_for(int(m), n_frames, n_blocks)]
+        means = np.array([curves[:, chosen].mean(axis=1) for chosen in inside if chosen.any()])
+        enough = len(means) >= 4
+        spread = means.std(axis=0, ddof=1) / math.sqrt(len(means)) if enough else np.full((2, n_bins), np.nan)
+        own_error[row], others_error[row] = spread
     return VanHove(
         lags=steps.astype(float) * dt,
         r=(edges[1:] + edges[:-1]) / 2,

@@ -6,7 +6,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lampion.analysis.msd import atom_indices, checked_positions, mean_squared_displacement, reference_frame
+from lampion.analysis.msd import (
+    atom_indices,
+    checked_positions,
+    checked_times,
+    mean_squared_displacement,
+    reference_frame,
+)
 from lampion.analysis.slope import log_slope_weights
 from lampion.errors import AnalysisError
 
@@ -60,8 +66,9 @@ def phase(
     x = checked_positions(positions)
     n_frames, n_atoms = x.shape[:2]
     chosen = atom_indices(atoms, n_atoms)
-    if n_frames < 20 or np.shape(times) != (n_frames,):
-        raise AnalysisError(f"a phase needs 20 frames and as many times, got {n_frames} and {np.shape(times)}")
+    if n_frames < 20:
+        raise AnalysisError(f"a phase needs 20 frames, got {n_frames}")
+    checked_times(times, n_frames)
     drift = reference_frame(n_atoms, masses=masses).drift(x)
     last = n_frames // 2
     msd = mean_squared_displacement(x, atoms=chosen, drift=drift, max_lag=last)

@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lampion.analysis.msd import checked_positions, mean_squared_displacement
+from lampion.analysis.msd import checked_positions, checked_times, mean_squared_displacement
 from lampion.errors import AnalysisError
 
 Array = NDArray[np.float64]
@@ -22,23 +22,12 @@ def checked_runs(positions: ArrayLike | Sequence[ArrayLike], times: ArrayLike) -
     """
     several = isinstance(positions, (list, tuple)) and np.ndim(positions[0]) == 3
     runs = [checked_positions(run) for run in cast("Sequence[ArrayLike]", positions if several else [positions])]
-    t = np.asarray(times, dtype=float)
     for number, run in enumerate(runs):
         if run.shape != runs[0].shape:
             raise AnalysisError(
                 f"trajectory {number} has the shape {run.shape}, the first {runs[0].shape}; cut them to one length"
             )
-    if t.shape != (len(runs[0]),):
-        raise AnalysisError(f"times have the shape {t.shape}, but there are {len(runs[0])} frames")
-    if len(t) < 2:
-        raise AnalysisError("one frame shows no motion; at least two are needed")
-    steps = np.diff(t)
-    dt = float(t[-1] - t[0]) / (len(t) - 1)
-    if dt <= 0 or np.abs(steps - dt).max() > 1e-3 * dt:
-        raise AnalysisError(
-            f"frames must be evenly spaced in time; the steps lie between {steps.min():g} and {steps.max():g} ps"
-        )
-    return runs, dt
+    return runs, checked_times(times, len(runs[0]))
 
 
 def lag_range(n_runs: int, n_frames: int, n_units: int, wanted: float | None) -> tuple[int, int]:

@@ -84,11 +84,11 @@ def phase_of(trajectory: Trajectory, species: str | Collection[str] | None = Non
     return phase(trajectory.positions, trajectory.times, trajectory.cells, atoms=atoms, masses=masses_of(trajectory))
 
 
-def drift_of(trajectory: Trajectory, mobile: Mask, framework: Framework) -> Array | None:
-    """Return the path of the reference, (n_frames, 3), Å."""
-    mask = framework_mask(trajectory, mobile, framework)
+def drift_of(trajectory: Trajectory, mobile: Mask, framework: Framework) -> tuple[Array | None, str]:
+    """Return the path of the reference, (n_frames, 3), Å, and what it is, with all that speaks against it."""
+    mask, doubts = framework_of(trajectory, mobile, framework)
     frame = reference_frame(trajectory.n_atoms, framework=mask, masses=masses_of(trajectory), mobile=mobile)
-    return frame.drift(trajectory.positions)
+    return frame.drift(trajectory.positions), "; ".join([frame.statement, *doubts, *cell_flags([trajectory])])
 
 
 def alike(trajectories: Trajectory | Sequence[Trajectory]) -> list[Trajectory]:

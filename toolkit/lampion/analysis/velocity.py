@@ -49,6 +49,7 @@ def vibrations(
 ) -> Vibrations:
     """Return the velocity autocorrelation and the vibrational density of states.
 
+    The centre of mass's mean velocity is taken out, so that a drift of the whole is no vibration.
     g(ν) = 3N · 4 ∫₀^∞ C(t)/C(0) cos(2πνt) w(t) dt, ∫₀^∞ g dν = 3N (Dickey & Paskin 1969, doi
     10.1103/PhysRev.188.1407), w Hann's window. g(0) = 12 N m D/kT is what diffuses.
 
@@ -60,7 +61,7 @@ def vibrations(
         max_lag: ps, longest lag; an eighth of the run where not given.
 
     Raises:
-        AnalysisError: arrays of other shapes, or a longest lag that does not fit.
+        AnalysisError: arrays of other shapes, a longest lag that does not fit, or atoms at rest.
 
     >>> import numpy as np
     >>> v = np.cos(2 * np.pi * 5.0 * 0.01 * np.arange(2000))[:, None, None] * np.ones((1, 2, 3))
@@ -79,9 +80,13 @@ def vibrations(
             f"needed: {v.shape[1]} positive masses, a positive dt, and a longest lag of 4 to {len(v) - 1} frames, "
             f"got {last}"
         )
+    v = v - np.einsum("fnc,n->c", v, m / m.sum()) / len(v)
     correlation = _correlation(v, m, index)[: last + 1]
+    if not correlation[0] > 0:
+        raise AnalysisError("the atoms don't move: they have no density of states")
     n_blocks = min(8, len(v) // (2 * last))
-    blocks = [_correlation(part, m, index)[: last + 1] for part in np.array_split(v, max(1, n_blocks))]
+    parts = np.array_split(np.arange(len(v)), max(1, n_blocks))
+    blocks = [_correlation(v[p[0] : p[-1] + 1], m, index)[: last + 1] for p in parts]
     window = 0.5 * (1 + np.cos(np.pi * np.arange(last + 1) / last))
 
     def spectrum(c: Array) -> Array:

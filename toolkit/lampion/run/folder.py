@@ -73,14 +73,18 @@ def prepare(runs: Path, key: str, deck: decks.Deck, record: Mapping[str, Any]) -
     """
     folder = place(runs, key)
     if (folder / "run.json").is_file():
-        return folder
+        if is_whole(folder, deck):
+            return folder
+        if (folder / "attempts").exists():
+            raise RunError(f"{folder}: its deck is not the one that its key says; remove the folder and run again")
+        shutil.rmtree(folder)
     making = runs / f".making-{os.getpid()}-{uuid.uuid4().hex}"
     try:
         making.mkdir(parents=True)
         decks.write(deck, making)
-        write_json(making / "run.json", {"format": FORMAT, "key": key, "n_steps": deck.n_steps, **record})
+        # No fsync: what a power cut damages is seen by `is_whole` before it is run, and made again.
+        _write_json(making / "run.json", {"format": FORMAT, "key": key, "n_steps": deck.n_steps, **record})
         folder.parent.mkdir(parents=True, exist_ok=True)
-        _sync(making)
         # Fails where another driver was faster; its folder has the same content, as the key says.
         with contextlib.suppress(FileExistsError):
             _rename(making, folder)
@@ -91,6 +95,24 @@ def prepare(runs: Path, key: str, deck: decks.Deck, record: Mapping[str, Any]) -
     finally:
         shutil.rmtree(making, ignore_errors=True)
     return folder
+
+
+def is_whole(folder: Path, deck: decks.Deck) -> bool:
+    """Return whether a run's folder holds the deck as it was written: no power cut, and nobody, changed it."""
+    try:
+        for name, text in deck.files.items():
+            if (folder / name).read_text(encoding="utf-8") != text and not _alike(folder, name, deck):
+                return False
+        return all((folder / name).stat().st_size == path.stat().st_size for name, path in deck.inputs.items())
+    except OSError:
+        return False
+
+
+def _alike(folder: Path, name: str, deck: decks.Deck) -> bool:
+    """Return whether a file of the deck does the same, though its comments are another release's."""
+    files = {n: (folder / n).read_text(encoding="utf-8") if n == name else text for n, text in deck.files.items()}
+    alike = decks.Deck(files=files, inputs=deck.inputs)
+    return decks.fingerprint(alike) == decks.fingerprint(deck)
 
 
 def _rename(source: Path, target: Path) -> None:
@@ -127,7 +149,7 @@ def new_attempt(folder: Path) -> Path | None:
                     os.link(path, making / path.name)
                 except OSError:
                     shutil.copy2(path, making / path.name)
-        write_json(making / leases.LEASE, {"format": FORMAT, **leases.owner()})
+        _write_json(making / leases.LEASE, {"format": FORMAT, **leases.owner()})
         attempt = attempts / str(last + 1)
         try:
             making.rename(attempt)
@@ -259,6 +281,10 @@ def verified(folder: Path) -> Path:
     return now.result
 
 
+def _write_json(path: Path, record: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
 def write_json(path: Path, record: Mapping[str, Any]) -> None:
     """Write a JSON file so that it is whole on disk or absent."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
@@ -290,9 +316,10 @@ def read_json(path: Path, *keys: str) -> dict[str, Any]:
 
 
 def _sync(folder: Path) -> None:
-    """Bring a folder's files to disk, so that nothing published is empty after a power cut."""
+    """Bring an attempt's own files to disk, so that nothing published is empty after a power cut."""
     for path in folder.iterdir():
-        if path.is_file():
+        # The deck's files are links to those of the run.
+        if path.is_file() and path.stat().st_nlink == 1:
             with path.open("rb") as file:
                 os.fsync(file.fileno())
     _sync_folder(folder)

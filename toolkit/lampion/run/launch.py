@@ -130,7 +130,8 @@ def _launched(
         if on_progress is not None and time.monotonic() - shown > 0.5:
             shown = time.monotonic()
             on_progress(follow.look())
-        time.sleep(POLL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(POLL)
     if late:
         failure: Failure | None = Failure(
             cause="time limit", message=f"stopped after engine.timeout of {engine.timeout:g} s; raise it or run less"

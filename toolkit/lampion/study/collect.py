@@ -137,7 +137,8 @@ def _arrhenius(points: Sequence[MeasuredPoint]) -> tuple[tuple[ArrheniusSeries, 
         name = _others(point, "protocol.temperature")
         for infinite, estimates in ((False, point.D), (True, point.D_infinite)):
             for species, estimate in estimates.items():
-                series.setdefault((name, species, infinite), []).append((point.temperature, estimate))
+                seen = point.measured_temperature or point.temperature
+                series.setdefault((name, species, infinite), []).append((seen, estimate))
     fits, notes = [], []
     for (name, species, infinite), values in series.items():
         T, D = tuple(t for t, _ in values), tuple(d for _, d in values)

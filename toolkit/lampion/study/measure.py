@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lampion import run
-from lampion.analysis.diffusion import DiffusionResult, NotDiffusiveError, diffusion_coefficient
+from lampion.analysis.diffusion import FEW_HOPS, DiffusionResult, NotDiffusiveError, diffusion_coefficient
 from lampion.analysis.phase import phase
 from lampion.errors import AnalysisError, TrajectoryError
 from lampion.protocol import Custom, Diffusion, DumpFormat, Ensemble, Md, Minimize
@@ -294,7 +294,9 @@ def diffusion_row(species: str, result: DiffusionResult, flags: Sequence[str]) -
     return {
         f"D {species} (cm²/s)": D.value if D else None,
         f"D {species} error (cm²/s)": D.standard_error if D else None,
-        f"D {species} upper bound 95 % (cm²/s)": None if D else result.upper_bound,
+        f"D {species} upper bound 95 % (cm²/s)": None
+        if (D and result.n_hops >= FEW_HOPS) or not np.isfinite(result.upper_bound)
+        else result.upper_bound,
         f"D {species} window start (ps)": result.window[0],
         f"D {species} window end (ps)": result.window[1],
         f"D {species} independent samples": len(result.unit_values),

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lampion.analysis.conductivity import (
     ConductivityResult,
@@ -14,13 +15,15 @@ from lampion.analysis.conductivity import (
 )
 from lampion.analysis.diffusion import DiffusionResult
 from lampion.analysis.ensemble import runs_needed
-from lampion.analysis.statistics import Estimate
+from lampion.analysis.statistics import Estimate, mean_of
 from lampion.analysis.tensor import diffusion_tensor
 from lampion.analysis.viscosity import green_kubo_viscosity, yeh_hummer
 from lampion.errors import AnalysisError
 from lampion.protocol import Diffusion, Ensemble
 from lampion.study.measure import Measured, diffusion_row, one_species
 from lampion.study.settings import Study
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +32,11 @@ class MeasuredPoint:
 
     values: Mapping[str, Any]
     temperature: float | None
+    """K, the target."""
     row: Mapping[str, Any]
     flags: tuple[str, ...]
+    measured_temperature: float | None = None
+    """K, the mean over the runs: what its numbers are of."""
     diffusion: Mapping[str, DiffusionResult] = field(default_factory=dict)
     """By species, for pictures; a D among them that was refused is not in `D`."""
     D: Mapping[str, Estimate] = field(default_factory=dict)
@@ -74,7 +80,8 @@ def measure_point(
     if not trajectories or masses is None:
         return MeasuredPoint(values=values, temperature=protocol.temperature, row=row, flags=tuple(flags))
     mobile = protocol.mobile or tuple(sorted(set(trajectories[0].species.tolist())))
-    viscosity = _viscosity(protocol, good, row, notes) if protocol.phase == "liquid" else None
+    temperature = _temperature(protocol, good, row, flags)
+    viscosity = _viscosity(temperature, good, row, notes) if protocol.phase == "liquid" else None
     for species in mobile:
         result, said = one_species(study, protocol, mobile, species, trajectories, masses)
         flags += said
@@ -93,8 +100,8 @@ def measure_point(
                 row[f"D {species} infinite cell error (cm²/s)"] = infinite.standard_error
             if study.analysis.precision is not None:
                 notes.append(f"D of {species}: {_more(result, study.analysis.precision, len(trajectories))}")
-    charge = _charge(study, protocol, mobile, good, row, notes)
-    current = _current(study, protocol, good, row, notes)
+    charge = _charge(study, protocol, temperature, mobile, good, row, notes)
+    current = _current(study, temperature, good, row, notes)
     return MeasuredPoint(
         values=values,
         temperature=protocol.temperature,
@@ -107,6 +114,7 @@ def measure_point(
         charge=charge,
         green_kubo=current,
         volume=_volume(good),
+        measured_temperature=temperature,
         notes=tuple(notes),
     )
 
@@ -152,12 +160,30 @@ def _volume(runs: Sequence[Measured]) -> float:
     return float(np.mean([r.health.volume for r in runs if r.health is not None]))
 
 
+def _temperature(
+    protocol: Diffusion | Ensemble, runs: Sequence[Measured], row: dict[str, Any], flags: list[str]
+) -> float:
+    """Return the mean of the runs' own temperatures, K, flagged where it is off the target.
+
+    Numbers that hold kT are of the temperature that was, not of the one that was asked for.
+    """
+    seen = [r.health.temperature for r in runs if r.health is not None and r.health.temperature is not None]
+    if not seen:
+        return protocol.temperature
+    mean = mean_of([T.value for T in seen], unit="K") if len(seen) > 1 else seen[0]
+    row["T (K)"], row["T error (K)"] = mean.value, mean.standard_error
+    off = abs(mean.value - protocol.temperature)
+    if off > max(4 * mean.standard_error, 0.03 * protocol.temperature):
+        flags.append(f"the mean temperature of the runs {mean} is off its target of {protocol.temperature:g} K")
+    return mean.value
+
+
 def _viscosity(
-    protocol: Diffusion | Ensemble, runs: Sequence[Measured], row: dict[str, Any], notes: list[str]
+    temperature: float, runs: Sequence[Measured], row: dict[str, Any], notes: list[str]
 ) -> Estimate | None:
     """Add the Green–Kubo viscosity of a liquid's runs to the row."""
-    stresses = [r.stress for r in runs if r.stress is not None]
-    if not stresses or any(len(s) != len(stresses[0]) for s in stresses):
+    stresses = _of_one_length([r.stress for r in runs if r.stress is not None], "stress", notes)
+    if not stresses:
         return None
     reason = ""
     for n_blocks in (8, 4):
@@ -166,7 +192,7 @@ def _viscosity(
             result = green_kubo_viscosity(
                 stresses,
                 volume=_volume(runs),
-                temperature=protocol.temperature,
+                temperature=temperature,
                 dt=runs[0].stress_interval,
                 n_blocks=n_blocks,
             )
@@ -181,6 +207,14 @@ def _viscosity(
     return result.estimate
 
 
+def _of_one_length(series: Sequence[Floats], what: str, notes: list[str]) -> list[Floats]:
+    """Return the series cut to the shortest; a note says so where they differ."""
+    lengths = {len(s) for s in series}
+    if len(lengths) > 1:
+        notes.append(f"the runs hold {min(lengths)} to {max(lengths)} rows of {what}; all are cut to the fewest")
+    return [s[: min(lengths)] for s in series]
+
+
 def _charges(study: Study) -> Mapping[str, float] | None:
     """Return the charges that the study gives to elements, for the analysis or in its potential."""
     given = study.analysis.charges or getattr(study.potential, "charges", None)
@@ -190,6 +224,7 @@ def _charges(study: Study) -> Mapping[str, float] | None:
 def _charge(
     study: Study,
     protocol: Diffusion | Ensemble,
+    temperature: float,
     mobile: Sequence[str],
     runs: Sequence[Measured],
     row: dict[str, Any],
@@ -207,7 +242,7 @@ def _charge(
             trajectories[0].times,
             charges=charges_by_element(trajectories[0].species, charges),
             volume=_volume(runs),
-            temperature=protocol.temperature,
+            temperature=temperature,
             framework=framework if protocol.phase == "crystal" and framework.any() else None,
             masses=runs[0].masses,
             window=study.analysis.window,
@@ -226,19 +261,21 @@ def _charge(
 
 
 def _current(
-    study: Study, protocol: Diffusion | Ensemble, runs: Sequence[Measured], row: dict[str, Any], notes: list[str]
+    study: Study, temperature: float, runs: Sequence[Measured], row: dict[str, Any], notes: list[str]
 ) -> Estimate | None:
     """Add the Green–Kubo conductivity to the row, where the decks wrote the current and charges are given."""
     charges = _charges(study)
-    sums = [r.current for r in runs if r.current is not None]
     trajectory = runs[0].trajectory
-    if charges is None or trajectory is None or not sums or any(len(s) != len(sums[0]) for s in sums):
+    if charges is None or trajectory is None:
+        return None
+    sums = _of_one_length([r.current for r in runs if r.current is not None], "current", notes)
+    if not sums:
         return None
     q = np.array([charges[element] for element in sorted(set(trajectory.species.tolist()))])
     currents = [np.einsum("e,tex->tx", q, s.reshape(len(s), -1, 3)) for s in sums]
     try:
         result = green_kubo_conductivity(
-            currents, volume=_volume(runs), temperature=protocol.temperature, dt=runs[0].current_interval
+            currents, volume=_volume(runs), temperature=temperature, dt=runs[0].current_interval
         )
     except AnalysisError as error:
         notes.append(f"no Green–Kubo conductivity: {error}")

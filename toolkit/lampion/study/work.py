@@ -269,8 +269,11 @@ def execute(
                 given_up += 1
             elif state.name != "done":
                 todo[job.folder] = job
-        for job in todo.values():
+
+        def prepare(folder: Path) -> None:
+            job = todo[folder]
             run.prepare(plan.runs, job.key, job.deck, job.record)
+
         if given_up:
             logger.warning(
                 "%d runs failed before, for a cause that they would meet again; `lampion retry %s` repeats them",
@@ -281,6 +284,7 @@ def execute(
         return dispatch.run_all(
             {folder: job.lammps for folder, job in todo.items()},
             plan.study.engine,
+            prepare=prepare,
             share=share,
             on_progress=on_progress,
             on_end=on_end,
