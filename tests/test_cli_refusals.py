@@ -313,11 +313,15 @@ def test_a_number_that_is_none_is_refused_with_its_line(
         ((*KNOWN, "--charges", "Li", "--temperature", "300"), "--charges 'Li': write it as Na=1,Cl=-1"),
         ((*KNOWN, "--charges", "Na=1", "--temperature", "300"), "--charges Na: the dump has Li"),
         ((*KNOWN, "--independent"), "--independent: needs two dumps or more"),
-        ((*KNOWN, "--hop-length", "0"), "--hop-length 0: must be positive"),
+        ((*KNOWN, "--hop-length", "0"), "--hop-length 0: must lie between 0.1 and 100"),
+        ((*KNOWN, "--hop-length", "1e300"), "--hop-length 1e+300: must lie between 0.1 and 100"),
+        (("--types", "1=Li", "--timestep", "1e300"), "--timestep 1e+300: must lie between"),
+        ((*KNOWN, "--charges", "Li=0", "--temperature", "300"), "not all zero"),
+        ((*KNOWN, "--framework", "Li"), "--framework Li: are all elements of the dump"),
         ((*KNOWN, "--mobile", ""), "--mobile '': write elements"),
         ((*KNOWN, "--mobile", "Li", "--framework", "Li"), "--framework Li: is among --mobile as well"),
-        (("--types", "1=Li", "--timestep", "-1"), "--timestep -1: must be positive and finite"),
-        (("--types", "1=Li", "--timestep", "nan"), "--timestep nan: must be positive and finite"),
+        (("--types", "1=Li", "--timestep", "-1"), "--timestep -1: must lie between 1e-09 and 1000"),
+        (("--types", "1=Li", "--timestep", "nan"), "--timestep nan: must lie between"),
         ((*KNOWN, "--mobile", "Na"), "--mobile Na: the dump has Li"),
         ((*KNOWN, "--framework", "Na"), "--framework Na: the dump has Li"),
         ((*KNOWN, "--unwrap", "no"), "--unwrap 'no': must be auto or minimum_image"),
@@ -346,6 +350,11 @@ def test_a_window_that_is_none_is_refused(lampion: Call, walk: Path, window: str
     assert code == 2
     assert said in err
     assert err.count("\n") == 1
+
+
+def test_one_dump_given_twice_is_refused(lampion: Call, walk: Path) -> None:
+    said = refused(lampion("analyze", "diffusion", walk, walk, *KNOWN, "--independent"))
+    assert "walk.dump: is given twice, and would count twice" in said
 
 
 def test_options_are_judged_before_the_dump_is_read(lampion: Call, tmp_path: Path) -> None:

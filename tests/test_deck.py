@@ -21,7 +21,7 @@ from lampion.study.settings import Study
 SI = build(SILICON)
 DIFFUSION: Settings = {
     "name": "diffusion", "temperature": 300.0, "phase": "crystal", "equilibrate": 0.02, "sample": 0.1,
-    "dump_every": 0.005, "thermo_every": 0.01,
+    "dump_every": 0.005, "thermo_every": 0.005,
 }  # fmt: skip
 MD: Settings = {
     "name": "md", "dump_every": 0.01, "thermo_every": 0.01,
@@ -302,7 +302,7 @@ HOOKS: Settings = {
     "regions": {"low": "block INF INF INF INF INF 5.0"},
     "groups": {"bottom": "region low", "few": "id 1 2 3"},
     "computes": {"ke": "bottom ke"},
-    "fixes": {"mean": "bottom ave/time 1 5 10 c_ke file ke.dat", "tell": "all print 10 done screen no"},
+    "fixes": {"mean": "bottom ave/time 1 5 5 c_ke file ke.dat", "tell": "all print 10 done screen no"},
     "thermo": ["c_ke", "f_kemean"],
 }
 
@@ -316,7 +316,7 @@ def test_hooks_stand_in_the_deck_and_run(name: str, tmp_path: Path) -> None:
         "region          low block INF INF INF INF INF 5.0",
         "group           bottom region low",
         "compute         ke bottom ke",
-        "fix             kemean bottom ave/time 1 5 10 c_ke file ke.dat",
+        "fix             kemean bottom ave/time 1 5 5 c_ke file ke.dat",
     ):
         assert line in text.splitlines()
     last = run(made, tmp_path / "run").log[-1]
@@ -338,6 +338,11 @@ BAD_HOOKS: dict[str, tuple[Settings, str]] = {
     "a sum of ours": ({"computes": {"sum_Si": "all ke"}}, "hooks.computes.sum_Si"),
     "a compute of ours": ({"computes": {"closest": "all ke"}}, "hooks.computes.closest"),
     "a group of ours": ({"groups": {"moving": "id 1"}}, "hooks.groups.moving"),
+    "our dump": ({"fixes": {"x": "all ave/time 1 1 1 c_y file trajectory.dump"}}, "none of the run's own files"),
+    "our log": ({"fixes": {"x": "all print 1 x file log.lammps"}}, "none of the run's own files"),
+    "our stress": ({"fixes": {"x": "all print 1 x append stress.dat"}}, "none of the run's own files"),
+    "a file elsewhere": ({"fixes": {"x": "all print 1 x file ../x"}}, "a name without a folder"),
+    "an absolute file": ({"fixes": {"x": "all print 1 x file /tmp/x"}}, "a name without a folder"),
     "a fix without style": ({"fixes": {"x": "all"}}, "a group and a style"),
     "a group of blanks": ({"groups": {"x": "  "}}, "groups.x"),
     "a name with a blank": ({"groups": {"x y": "id 1"}}, "groups"),
@@ -360,7 +365,9 @@ def test_a_bad_hook_is_refused(what: str) -> None:
               "viscous 0.1", "press/berendsen iso 0 0 1", "deform 1 x scale 1.1", "langevin/kk 300 300 0.1 1",
               "addforce 1 0 0", "efield 0.1 0 0", "ehex 1 1", "heat 1 1", "ffl 1 1 1 1", "bocs temp 1 1 1",
               "srd 1 NULL 1 1 1", "tgnvt/drude temp 1 1 1 1 1 1", "momentum 1 linear 1 1 1", "dt/reset 1 1 1 1",
-              "spring/self 1", "wall/piston zlo", "gcmc 1 1 1 1 1 1 1 1", "ttm/mod 1 1", "unheard-of 1"]
+              "spring/self 1", "wall/piston zlo", "setforce 0.5 NULL NULL",
+              "orient/fcc 0 1 1 1 1 1", "wall/reflect/stochastic diffusive 1 zlo 0 300 0 0 0",
+              "gcmc 1 1 1 1 1 1 1 1", "ttm/mod 1 1", "unheard-of 1"]
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["diffusion", "ensemble"])
 def test_a_fix_that_changes_the_dynamics_is_refused_where_they_are_measured(name: str, style: str) -> None:
@@ -412,6 +419,12 @@ def test_a_measurement_of_too_few_frames_is_refused(kind: str) -> None:
     words = "sample must be at least 20 times dump_every, not 10 ps with a frame every 50 ps"
     with pytest.raises(ValidationError, match=words):
         setting(protocol.Protocol, {**ALL[kind], "sample": 10.0, "dump_every": 50.0})
+
+
+@pytest.mark.parametrize("kind", ["diffusion", "ensemble"])
+def test_a_measurement_of_too_few_rows_of_the_log_is_refused(kind: str) -> None:
+    with pytest.raises(ValidationError, match="20 times thermo_every, or nothing of its health is known"):
+        setting(protocol.Protocol, {**ALL[kind], "sample": 10.0, "thermo_every": 1000.0})
 
 
 @pytest.mark.parametrize("mobile", [[], ["Si", "Si"]])

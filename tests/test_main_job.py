@@ -1,6 +1,7 @@
 """From one study file to a diffusion coefficient: run, killed, moved, repeated, reported."""
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -521,6 +522,30 @@ def test_independent_dumps_of_ions_in_a_framework_give_conductivity_and_haven_ra
     assert (tmp_path / "out/msd_charge.csv").is_file()
 
 
+def test_a_frozen_trajectory_is_not_averaged_with_a_liquid_one(tmp_path: Path) -> None:
+    """Planted: the phase of the first was taken for that of all, and D depended on the order of the dumps."""
+    dumps = [two_kinds(tmp_path / f"{k}.dump", seed=k) for k in range(3)]
+    text = dumps[1].read_text().split("ITEM: TIMESTEP\n")[1:]
+    first = text[0].split("\n", 1)[1]
+    rng = np.random.default_rng(3)
+    frozen = []
+    for k in range(300):
+        rows = first.splitlines()
+        moved = [line.split() for line in rows[7:]]
+        shaken = [
+            f"{a} {b} {float(x) + rng.normal(0, 0.1):.6f} {float(y) + rng.normal(0, 0.1):.6f} {z}"
+            for a, b, x, y, z in moved
+        ]
+        frozen.append("\n".join(["ITEM: TIMESTEP", str(k), *rows[:7], *shaken]) + "\n")
+    dumps[1].write_text("".join(frozen))
+    for order in ((0, 1, 2), (1, 0, 2)):
+        command = ["analyze", "diffusion", *[str(dumps[k]) for k in order], "--independent", "--timestep", "0.05"]
+        done = CliRunner().invoke(app, command)
+        assert "D(Li) = " not in done.output
+        assert isinstance(done.exception, LampionError)
+        assert f"it is solid in trajectory {order.index(1) + 1} of 3 and liquid" in str(done.exception)
+
+
 def test_a_line_is_extrapolated_where_asked_and_not_past_a_transition(finished: Path, tmp_path: Path) -> None:
     path = copy_of(finished, tmp_path)
     path.write_text(STUDY + "analysis: {extrapolate: [100, 60], transitions: [84]}\n")
@@ -743,6 +768,34 @@ def test_a_custom_template_gives_means_with_errors_and_its_health(tmp_path: Path
     assert row["closest distance (Å)"] == pytest.approx(log["c_closest"].min())
 
 
+def test_a_custom_template_that_normalises_or_replicates_is_told_right(tmp_path: Path) -> None:
+    (tmp_path / "mine.j2").write_text(
+        TEMPLATE.replace("run             100", "thermo_modify norm yes\nrun 100\nrun 0")
+    )
+    path = study_in(tmp_path, CUSTOM)
+    assert run_study(path).returncode == 0
+    (row,) = pd.read_csv(tmp_path / "results/runs.csv").to_dict("records")
+    assert "energy (eV)" not in row, "LAMMPS prints energies per atom"
+    assert row["Temp error"] > 0, "a run 0 at the end has no mean"
+    (tmp_path / "mine.j2").write_text(TEMPLATE.replace("thermo          5", "thermo 5\nreplicate 2 1 1"))
+    assert run_study(path).returncode == 0
+    (row,) = pd.read_csv(tmp_path / "results/runs.csv").to_dict("records")
+    assert row["energy per atom (eV)"] == pytest.approx(row["energy (eV)"] / 128)
+
+
+def test_a_log_without_a_run_is_flagged_and_costs_the_others_nothing(finished: Path, tmp_path: Path) -> None:
+    """Planted: an IndexError lost the tables of all runs."""
+    path = copy_of(finished, tmp_path)
+    log = sorted(path.parent.glob(f"runs/{HEX}/*/attempts/1/log.lammps"))[0]
+    log.write_text("LAMMPS (22 Jul 2025)\n")
+    done = log.parents[2] / "done.json"
+    record = json.loads(done.read_text())
+    record["log_sha256"] = hashlib.sha256(log.read_bytes()).hexdigest()
+    record["products"]["log.lammps"] = log.stat().st_size
+    done.write_text(json.dumps(record))
+    assert "log.lammps: holds no row of a run" in flagged(path)
+
+
 def test_a_custom_template_in_other_units_is_not_told_in_ours(tmp_path: Path) -> None:
     (tmp_path / "mine.j2").write_text(
         "units real\natom_style atomic\nregion b block 0 9 0 9 0 9\ncreate_box 1 b\n"
@@ -762,7 +815,7 @@ def test_a_custom_template_that_runs_nothing_is_flagged(tmp_path: Path) -> None:
     (tmp_path / "mine.j2").write_text('{% include "_setup.j2" %}\n')
     path = study_in(tmp_path, CUSTOM.replace(", variables: {hot: 600}", ""))
     done = run_study(path)
-    assert "the log holds no run: the template runs nothing" in done.stderr
+    assert "log.lammps holds no run: the template runs nothing" in done.stderr
 
 
 def test_zst_dumps_without_the_program_are_refused_before_lammps_starts(

@@ -331,7 +331,7 @@ def test_a_measured_liquid_is_at_its_temperature_and_near_its_pressure(liquid: O
 
 CRYSTAL: Settings = {
     "name": "diffusion", "temperature": 300.0, "phase": "crystal", "equilibrate": 2.0, "sample": 0.5,
-    "dump_every": 0.05, "thermo_every": 0.001, "pressure_damping": 0.5,
+    "dump_every": 0.025, "thermo_every": 0.001, "pressure_damping": 0.5,
 }  # fmt: skip
 EDGES = ("Lx", "Ly", "Lz", "Xy", "Xz", "Yz")
 

@@ -82,6 +82,16 @@ def outcome(tmp_path: Path, act: str, **settings: object) -> run.Failure | None:
         ("echo 'ERROR: Failed to allocate 99 bytes for array x'; exit 1", "out of memory", "Failed to allocate"),
         ("echo 'terminate called: std::bad_alloc'; exit 134", "out of memory", "memory"),
         (
+            "echo 'terminate called after throwing c10::Error'; echo '  what(): no such op'; kill -6 $$",
+            "input",
+            "c10::Error",
+        ),
+        (
+            "echo 'Exception: the model is of another version'; echo 'run 100' > log.lammps; exit 1",
+            "input",
+            "exit status 1: Exception: the model is of another version",
+        ),
+        (
             "echo 'lmp: error while loading shared libraries: libmpi.so.12: no'; exit 127",
             "executable",
             "libmpi.so.12",
@@ -146,6 +156,15 @@ def test_threads_that_are_not_the_ones_asked_for_fail_the_run(tmp_path: Path) ->
     assert failure is not None
     assert failure.cause == "threads"
     assert "1 threads a rank were asked for and LAMMPS ran on 4" in failure.message
+
+
+def test_what_a_deck_prints_is_no_fact(tmp_path: Path) -> None:
+    act = (
+        "printf ' 5 nan atoms were met\\nERROR estimate: 3\\n2 by 2 by 2 MPI processor grid, it said\\n' "
+        "> log.lammps; "
+        f"printf '{GOOD}' >> log.lammps"
+    )
+    assert outcome(tmp_path, act) is None
 
 
 def test_threads_that_nothing_would_use_are_refused(tmp_path: Path) -> None:

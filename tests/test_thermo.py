@@ -190,8 +190,29 @@ def test_lines_of_fix_print_as_wide_as_a_row_are_no_rows(tmp_path: Path) -> None
     assert np.ptp(run.columns["Lx"]) == 0
 
 
+@pytest.mark.parametrize("style", ["one", "multi", "yaml"])
+@pytest.mark.parametrize("start", [0, 123_456_780])
+def test_lines_of_fixes_are_no_rows_in_any_style_at_any_step(tmp_path: Path, style: str, start: int) -> None:
+    """In real LAMMPS; from eight digits on a step fills the indent of its column."""
+    lmp = shutil.which("lmp")
+    assert lmp is not None
+    printed = {
+        "one": "$(step) $(2*temp) 1 2 3 $(lx)",
+        "multi": "TotEng = 7 Temp = 5",
+        "yaml": "  - [1, 2, 3, 4, 5, 6]",
+    }[style]
+    deck = DECK.split("run 30")[0] + f"thermo_modify line {style}\nreset_timestep {start}\n"
+    deck += f'fix p all print 5 "{printed}"\nrun 50\n'
+    (tmp_path / "in.lammps").write_text(deck)
+    subprocess.run([lmp, "-in", "in.lammps", "-screen", "none"], cwd=tmp_path, check=True, timeout=60)
+    (run,) = read_log(tmp_path / "log.lammps")
+    assert run.columns["Step"].tolist() == list(range(start, start + 51, 10))
+    assert np.ptp(run.columns["Lx"]) == 0
+    assert (run.columns["Temp"] > 10).all()
+
+
 def test_a_row_that_does_not_fit_its_header_is_refused_with_its_line(tmp_path: Path) -> None:
-    bad = TABLE + "        20   302.0   1.0\n" + LOOP
+    bad = TABLE + "        20   302.0   1.0 \n" + LOOP
     with pytest.raises(TrajectoryError, match=r"log\.lammps:8: 3 values under 2 columns"):
         read_log(written(tmp_path, HEAD + bad))
 

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -412,3 +413,53 @@ def binary(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     deck = START.format(**METAL) + "velocity all create 1e4 1\ndump d all custom 10 a.bin id type xu yu zu\n"
     lammps(folder, deck + "dump_modify d time yes units yes\nrun 30\n")
     return (folder / "a.bin").read_bytes()
+
+
+def walk_of_two(folder: Path, wrapped_at: bool) -> list[Path]:
+    """Write a walk that leaves the cell as two files; the second begins back in the cell where flags were lost."""
+    x = 1.0 + 0.5 * np.arange(40)
+    parts = []
+    for number, steps in enumerate((range(21), range(20, 40))):
+        rows = []
+        for k in steps:
+            here = x[k] % 10 if wrapped_at and number else x[k]
+            rows.append(frame(k, n=1, x=here))
+        parts.append(folder / f"{number}.dump")
+        parts[-1].write_text("".join(rows))
+    return parts
+
+
+def test_a_restart_that_lost_the_image_flags_is_not_joined(tmp_path: Path) -> None:
+    """Planted: the walk went on from inside the cell, and its displacement was a fourth of the true one."""
+    whole = read_dump(walk_of_two(tmp_path, wrapped_at=False), timestep=0.001)
+    assert whole.positions[-1, 0, 0] == pytest.approx(1.0 + 0.5 * 39)
+    with pytest.raises(TrajectoryError, match="image flags were lost in the restart"):
+        read_dump(walk_of_two(tmp_path, wrapped_at=True), timestep=0.001)
+
+
+def test_files_of_other_units_or_timesteps_are_not_joined(tmp_path: Path) -> None:
+    text = [frame(k, n=1) for k in (0, 10, 20, 30)]
+    log = "LAMMPS (22 Jul 2025)\nunits {}\ntimestep {}\nPer MPI rank memory\n   Step  Temp\n         0   1\n"
+    for name, units, timestep in (("a", "metal", "0.001"), ("b", "metal", "0.002"), ("c", "real", "1.0")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "log.lammps").write_text(log.format(units, timestep))
+        (tmp_path / name / "d.dump").write_text("".join(text[:2] if name == "a" else text[2:]))
+    with pytest.raises(TrajectoryError, match=r"has a timestep of 0.002 ps and .* of 0.001 ps: read them apart"):
+        read_dump([tmp_path / "a/d.dump", tmp_path / "b/d.dump"])
+    with pytest.raises(TrajectoryError, match="is in other units than"):
+        read_dump([tmp_path / "a/d.dump", tmp_path / "c/d.dump"])
+
+
+def test_a_file_of_which_nothing_would_count_is_refused(tmp_path: Path) -> None:
+    """Planted: two runs that both begin at step 0 became the second of them, with a note."""
+    for name in ("a", "b"):
+        (tmp_path / name).write_text("".join(frame(k, n=1) for k in (0, 10)))
+    with pytest.raises(TrajectoryError, match="a later file begins at step 0, at or before its first"):
+        read_dump([tmp_path / "a", tmp_path / "b"], timestep=0.001)
+
+
+@pytest.mark.parametrize("wish", [{"n_frames": 0}, {"n_frames": -3}, {"unwrap": "foo"}])
+def test_a_wish_that_is_none_is_refused(tmp_path: Path, wish: dict[str, Any]) -> None:
+    (tmp_path / "a").write_text(frame(0, n=1))
+    with pytest.raises(TrajectoryError, match=r"must be auto|1 or more"):
+        list(iterate_dump(tmp_path / "a", timestep=0.001, **wish))

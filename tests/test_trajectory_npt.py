@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lampion.errors import TrajectoryError
-from lampion.trajectory import iterate_dump, read_dump
+from lampion.analysis.from_trajectory import pair_distribution, tracer_diffusion
+from lampion.errors import AnalysisError, TrajectoryError
+from lampion.trajectory import export, iterate_dump, read_dump
 
 WAYS = {
     "flags.dump": "id element x y z ix iy iz",
@@ -157,3 +158,31 @@ def test_a_cell_that_jumps_is_refused(tmp_path: Path) -> None:
     path.write_text(frame.format(0, "0 10\n" * 3) + frame.format(1, "0 25\n" * 3))
     with pytest.raises(TrajectoryError, match="changes too much"):
         read_dump(path, timestep=0.001)
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_frames_for_themselves_are_the_configurations_that_were(npt: Path, name: str) -> None:
+    """Planted: paths in a varying cell were exported as configurations, with atoms 2.4 Å apart that were 3.1."""
+    species = {1: "Ar"}
+    frames = read_dump(npt / name, species=species, unwrap="frames")
+    paths = read_dump(npt / name, species=species)
+    assert frames.are_configurations
+    assert not frames.are_paths
+    assert paths.are_paths
+    assert not paths.are_configurations
+    x, cells = wrapped(npt / "flags.dump")
+    away = (frames.positions - x) @ np.linalg.inv(cells)
+    assert np.abs(away - np.rint(away)).max() < 1e-9
+    for refuse in (export.to_ase, export.to_pymatgen):
+        with pytest.raises(TrajectoryError, match="read the dump with unwrap='frames'"):
+            refuse(paths)
+    with pytest.raises(AnalysisError, match="read the dump with unwrap='frames'"):
+        pair_distribution(paths, "Ar", "Ar")
+    with pytest.raises(AnalysisError, match="displacements need paths"):
+        tracer_diffusion(frames, "Ar")
+    between = x[:, :, None] - x[:, None]
+    n = between @ np.linalg.inv(cells)[:, None]
+    distance = np.linalg.norm((n - np.rint(n)) @ cells[:, None], axis=3) + 99 * np.eye(x.shape[1])
+    found = pair_distribution(frames, "Ar", "Ar", bin_width=0.1)
+    assert found.r[np.argmax(found.g > 0)] == pytest.approx(distance.min(), abs=0.051)
+    assert len(export.to_ase(frames)) == frames.n_frames

@@ -13,7 +13,7 @@ from lampion import __version__, plot
 from lampion.analysis.conductivity import ConductivityResult
 from lampion.analysis.diffusion import DiffusionResult, NotDiffusiveError
 from lampion.analysis.from_trajectory import charge_transport, tensor_of, tracer_diffusion
-from lampion.analysis.selection import framework_mask, phase_of
+from lampion.analysis.selection import framework_of_all, phase_of
 from lampion.analysis.tensor import DiffusionTensor
 from lampion.errors import AnalysisError, LampionError, TrajectoryError
 from lampion.request import Request, as_options, named
@@ -50,7 +50,7 @@ def diffusion_account(request: Request) -> Iterator[str]:
         f"unwrapped: {first.unwrapping}"
     )
     yield from dict.fromkeys(note for run in runs for note in run.notes)
-    account = _analysed(request, runs, mobile or _movers(runs[0], request, kinds, held))
+    account = _analysed(request, runs, mobile or _movers(runs, request, kinds, held))
     for species, result in account.tracer.items():
         if not any(f"of {species}:" in refusal for refusal in account.refused):
             yield from _words(species, result, account.tensor.get(species))
@@ -81,15 +81,39 @@ def _read(request: Request) -> list[Trajectory]:
         raise as_options(error) from error
 
 
-def _movers(run: Trajectory, request: Request, kinds: Sequence[str], held: Sequence[str]) -> list[str]:
+def _movers(runs: Sequence[Trajectory], request: Request, kinds: Sequence[str], held: Sequence[str]) -> list[str]:
     """Return the elements that are no framework: those not named as such, or those that leave their sites."""
     if held or request.framework is None or len(kinds) == 1:
         return [kind for kind in kinds if kind not in held]
     try:
-        leaving = [kind for kind in kinds if phase_of(run, kind).verdict != "solid"]
+        leaving = [kind for kind in kinds if any(phase_of(run, kind).verdict != "solid" for run in runs)]
     except AnalysisError:  # a run too short to tell
         leaving = []
     return leaving or list(kinds)
+
+
+def _phases(runs: Sequence[Trajectory]) -> tuple[dict[str, str], list[str], dict[str, str]]:
+    """Return what each element is in words, what can't be told, and which elements are liquid in some runs only."""
+    said: dict[str, str] = {}
+    notes: list[str] = []
+    mixed: dict[str, str] = {}
+    for species in sorted({str(s) for s in runs[0].species}):
+        try:
+            seen = [phase_of(run, species) for run in runs]
+        except AnalysisError as error:
+            notes.append(f"whether {species} is solid or liquid can't be told: {error}")
+            continue
+        verdicts = [one.verdict for one in seen]
+        ratios = [one.lindemann for one in seen]
+        span = f"{min(ratios):.2f}" + (f" to {max(ratios):.2f}" if len(runs) > 1 else "")
+        kinds = " or ".join(dict.fromkeys(verdicts))
+        said[species] = f"{species} is {kinds} by its displacements (Lindemann ratio {span})"
+        if {"solid", "liquid"} <= set(verdicts):
+            mixed[species] = (
+                f"it is solid in trajectory {verdicts.index('solid') + 1} of {len(runs)} and liquid in trajectory "
+                f"{verdicts.index('liquid') + 1}: analyse them apart"
+            )
+    return said, notes, mixed
 
 
 def _analysed(request: Request, runs: Sequence[Trajectory], mobile: Sequence[str]) -> Account:
@@ -97,13 +121,16 @@ def _analysed(request: Request, runs: Sequence[Trajectory], mobile: Sequence[str
     tracer: dict[str, DiffusionResult] = {}
     tensor: dict[str, DiffusionTensor] = {}
     refused: list[str] = []
-    notes: list[str] = []
     framework = request.framework
     if framework == "auto":
         # One reference for all that moves: an element is no framework for another that it diffuses with.
-        mask = framework_mask(first, np.isin(first.species, mobile))
+        mask = framework_of_all(runs, np.isin(first.species, mobile), "auto")[0]
         framework = None if mask is None else sorted({str(s) for s in first.species[mask]})
+    phases, notes, mixed = _phases(runs)
     for species in mobile:
+        if species in mixed:
+            refused.append(f"no D of {species}: {mixed[species]}")
+            continue
         try:
             tracer[species] = tracer_diffusion(
                 runs,
@@ -133,14 +160,6 @@ def _analysed(request: Request, runs: Sequence[Trajectory], mobile: Sequence[str
             )
         except AnalysisError as error:
             refused.append(f"no conductivity: {error}")
-    phases: dict[str, str] = {}
-    for species in sorted({str(s) for s in first.species}):
-        try:
-            seen = phase_of(first, species)
-        except AnalysisError as error:
-            notes.append(f"whether {species} is solid or liquid can't be told: {error}")
-            continue
-        phases[species] = f"{species} is {seen.verdict} by its displacements (Lindemann ratio {seen.lindemann:.2f})"
     return Account(
         tracer=tracer, tensor=tensor, charge=charge, phases=phases, refused=tuple(refused), notes=tuple(notes)
     )

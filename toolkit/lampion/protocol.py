@@ -3,7 +3,9 @@
 Times are in ps, temperatures in K, pressures in bar, lengths in Å.
 """
 
+import re
 from dataclasses import field
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -32,7 +34,7 @@ _OURS = {
 """Names that the templates use: LAMMPS would add to such a group, and replace such a fix, without a word."""
 
 _WATCHING = (
-    "ave", "vector", "print", "store", "property", "phonon", "balance", "halt", "numdiff", "pair", "saed", "orient",
+    "ave", "vector", "print", "store", "property", "phonon", "balance", "halt", "numdiff", "pair", "saed",
     "reaxff", "reax", "qeq", "acks2", "qtpie", "cmap", "amoeba", "tune", "setforce", "freeze", "shake", "rattle",
     "enforce2d", "planeforce", "lineforce",
 )  # fmt: skip
@@ -43,7 +45,7 @@ _WALLS = ("ees", "harmonic", "lepton", "lj1043", "lj126", "lj93", "morse", "refl
 
 _INTEGRATING = (
     "nve", "nvt", "npt", "nph", "nvk", "nphug", "rigid", "brownian", "gjf", "gld", "hmc", "ipi", "move", "msst",
-    "pimd", "qbmsst", "tfmc", "tgnpt", "tgnvt",
+    "pimd", "poems", "bocs", "qbmsst", "tfmc", "tgnpt", "tgnvt",
 )  # fmt: skip
 """First parts of the styles of fixes that integrate atoms, which our own fixes do already."""
 
@@ -96,6 +98,7 @@ class Hooks:
                     must = "a group and a style" if words == 2 else "a style"
                     raise ValueError(f"hooks.{kind}.{name} must be at least {must}, not {line!r}")
         for name, line in self.fixes.items():
+            _own_file(f"hooks.fixes.{name}", line)
             style = line.split()[1]
             if style.split("/")[0] in _INTEGRATING:
                 raise ValueError(
@@ -298,12 +301,32 @@ class Ensemble:
         _undisturbed(self)
 
 
+_FILES = re.compile(
+    r".*\.lammps|structure\.data|output\.txt|.*\.restart|trajectory\..*|final\.dump|stress\.dat|current\.dat|.*\.json|"
+    r"run\.sh"
+)
+"""Names of files of the run's own."""
+
+
+def _own_file(place: str, line: str) -> None:
+    """Refuse a file of a hook that is not the hook's own, beside the deck."""
+    words = line.split()
+    for word, file in pairwise(words):
+        if word in ("file", "append") and ("/" in file or _FILES.fullmatch(file)):
+            raise ValueError(
+                f"{place} writes {file}: give a name without a folder that is none of the run's own files"
+            )
+
+
 def _undisturbed(protocol: Diffusion | Ensemble) -> None:
     """Refuse fixes that change the dynamics, and a measurement of too few frames."""
     for name, line in protocol.hooks.fixes.items():
-        style = line.split()[1]
+        _, style, *arguments = line.split()
         first, *rest = style.split("/")
-        if first not in _WATCHING and not (first == "wall" and rest and rest[0] in _WALLS):
+        holding = first in ("setforce", "planeforce", "lineforce", "freeze")
+        pushing = first == "setforce" and not all(word in ("NULL", "0", "0.0") for word in arguments[:3])
+        wall = first == "wall" and len(rest) == 1 and rest[0] in _WALLS
+        if pushing or not (holding or wall or first in _WATCHING):
             raise ValueError(
                 f"hooks.fixes.{name} ({style}) is refused: it may change the dynamics that diffusion measures; "
                 "fixes that watch (ave/…, vector, print, …) are taken"
@@ -313,6 +336,12 @@ def _undisturbed(protocol: Diffusion | Ensemble) -> None:
     if protocol.mobile is not None and (not protocol.mobile or len(set(protocol.mobile)) < len(protocol.mobile)):
         raise ValueError("mobile must name each species that diffuses once, and at least one")
     _whole_steps(protocol)
+    rows = round(protocol.sample / protocol.timestep) // round(protocol.thermo_every / protocol.timestep)
+    if rows < FEWEST_FRAMES:
+        raise ValueError(
+            f"sample must be at least {FEWEST_FRAMES} times thermo_every, or nothing of its health is known, not "
+            f"{protocol.sample:g} ps with a row every {protocol.thermo_every:g} ps"
+        )
     frames = round(protocol.sample / protocol.timestep) // round(protocol.dump_every / protocol.timestep)
     if frames < FEWEST_FRAMES:
         raise ValueError(

@@ -63,14 +63,22 @@ def requested(
         raise SettingError(f"--unwrap {unwrap!r}: must be auto or minimum_image")
     if units is not None and units not in TIME_IN_PS:
         raise SettingError(f"--units {units!r}: must be one of {' '.join(TIME_IN_PS)}")
-    for name, value in (("timestep", timestep), ("temperature", temperature), ("hop-length", hop_length)):
-        if value is not None and not 0 < value < math.inf:
-            raise SettingError(f"--{name} {value:g}: must be positive and finite")
+    for name, value, low, high in (
+        ("timestep", timestep, 1e-9, 1e3),
+        ("temperature", temperature, 1e-3, 1e6),
+        ("hop-length", hop_length, 0.1, 100.0),
+    ):
+        if value is not None and not low <= value <= high:
+            raise SettingError(f"--{name} {value:g}: must lie between {low:g} and {high:g}")
     if (charges is None) != (temperature is None):
         given, missing = ("--charges", "--temperature") if temperature is None else ("--temperature", "--charges")
         raise SettingError(f"{given}: a conductivity needs {missing} as well")
     if independent and len(dumps) < 2:
         raise SettingError("--independent: needs two dumps or more, one for each trajectory")
+    if len({path.resolve() for path in dumps}) < len(dumps):
+        places = [path.resolve() for path in dumps]
+        twice = next(path for path, place in zip(dumps, places, strict=True) if places.count(place) > 1)
+        raise SettingError(f"{twice}: is given twice, and would count twice")
     if output is not None and output.exists() and not output.is_dir():
         raise SettingError(f"--output {output}: is no folder")
     held = {"auto": "auto", "none": None}.get(framework, framework)
@@ -106,6 +114,8 @@ def named(request: Request, kinds: Sequence[str]) -> tuple[list[str], list[str]]
     for option, elements in (("mobile", request.mobile), ("framework", held), ("charges", charged)):
         if strange := [e for e in elements if e not in kinds]:
             raise SettingError(f"--{option} {strange[0]}: the dump has {' '.join(kinds)}")
+    if held and not set(kinds) - set(held):
+        raise SettingError(f"--framework {','.join(held)}: are all elements of the dump, and nothing is left to move")
     return list(request.mobile), held
 
 
@@ -155,8 +165,10 @@ def _charges(text: str | None) -> dict[str, float] | None:
         pairs = [(element.strip(), float(q)) for element, q in (item.split("=") for item in text.split(","))]
     except ValueError as error:
         raise SettingError(f"--charges {text!r}: write it as Na=1,Cl=-1") from error
-    if len(dict(pairs)) < len(pairs) or not all(math.isfinite(q) for _, q in pairs):
-        raise SettingError(f"--charges {text!r}: each element once, with a finite charge, as Na=1,Cl=-1")
+    if len(dict(pairs)) < len(pairs) or not all(math.isfinite(q) for _, q in pairs) or not any(q for _, q in pairs):
+        raise SettingError(
+            f"--charges {text!r}: each element once, with a finite charge, not all zero, as Na=1,Cl=-1"
+        )
     return dict(pairs)
 
 

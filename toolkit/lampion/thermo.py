@@ -35,6 +35,8 @@ _MEMORY = ("Per MPI rank memory allocation", "Memory usage per processor")
 _MULTI = re.compile(r"-{3,} Step\s+(\d+) -{3,} CPU =\s+(\S+) \(sec\) -{3,}")
 _HEADER = re.compile(r" {2,}Step(\s|$)")
 _PART = re.compile(r"([A-Z]\w*) +\|[^|]*\| *([0-9.e+-]+) *\|")
+_ALIGNED = re.compile(r"[^=]{8,}=\s+\S")
+"""Of style multi: names are padded to eight columns, which a line of a fix is not."""
 _PAIR = re.compile(r"(\S+)\s*=\s*(\S+)")
 
 
@@ -317,6 +319,8 @@ class _Table:
     cut: bool = False
     indented: bool | None = None
     """Whether LAMMPS's own rows are; known from the first, before which no fix prints."""
+    end: bool = False
+    """Whether LAMMPS's own rows end as it ends them, known from the first."""
 
     def header(self, line: str) -> None:
         if _MULTI.match(line):
@@ -336,7 +340,13 @@ class _Table:
             self._record(line)
         elif self.style == "yaml":
             if line.lstrip().startswith("- [") and line.rstrip().endswith("]"):
-                self._row(_numbers(line.strip()[3:-1].replace(",", " ").split()))
+                if not self.rows:
+                    self.end = line.rstrip().endswith(", ]")
+                if self.end and not line.rstrip().endswith(", ]"):
+                    return
+                numbers = _numbers(line.strip()[3:-1].replace(",", " ").split())
+                if not numbers or len(numbers) != len(self.names) or self._goes_on(numbers):
+                    self._row(numbers)
         elif not self.cut:
             self._line(line)
 
@@ -346,22 +356,37 @@ class _Table:
         if not numbers:
             return
         if self.indented is None:
-            self.indented = line[0].isspace()
+            self.indented, self.end = line[0].isspace(), line.rstrip("\r\n")[-1:].isspace()
+        if self.end and not line.rstrip("\r\n")[-1:].isspace():
+            return  # LAMMPS ends each field of a row with a blank
         # Only a step of as many digits as its column fills the indent.
         if self.indented and not line[0].isspace() and len(words[0]) < 8:
             return
         if len(numbers) in (len(self.names), len(self.by_width)):
-            if self._goes_on(numbers):
+            if self._goes_on(numbers, sure=line[0].isspace()):
                 self._row(numbers)
         elif self.indented and words[0].isdigit():
             raise ValueError(f"{len(numbers)} values under {len(self.names)} columns")
 
-    def _goes_on(self, numbers: list[float]) -> bool:
-        """Return whether a row's step is a whole number, not below the last row's."""
+    def _goes_on(self, numbers: list[float], *, sure: bool = True) -> bool:
+        """Return whether a row's step is a whole number that goes on from the last row's.
+
+        A fix prints before the table does: of two rows at one step the later counts. Where nothing else tells a row
+        from a line of a fix, its step must also be as far from the last as that from the one before.
+        """
         if "Step" not in self.names or self.names.index("Step") >= len(numbers):
             return True
-        step = numbers[self.names.index("Step")]
-        return step == int(step) and (not self.rows or step >= self.rows[-1][self.names.index("Step")])
+        at = self.names.index("Step")
+        step = numbers[at]
+        if step != int(step):
+            return False
+        if self.rows and step == self.rows[-1][at]:
+            self.rows.pop()
+        if not self.rows:
+            return True
+        if not sure and len(self.rows) > 1 and step - self.rows[-1][at] != self.rows[-1][at] - self.rows[-2][at]:
+            return False
+        return step > self.rows[-1][at]
 
     def _row(self, numbers: list[float] | None) -> None:
         if not numbers:
@@ -378,7 +403,7 @@ class _Table:
         if head := _MULTI.match(line):
             cpu = _numbers([head[2]])
             self.records.append({"Step": float(head[1]), "CPU": cpu[0] if cpu else math.nan})
-        elif self.records:
+        elif self.records and _ALIGNED.match(line):
             for name, text in _PAIR.findall(line):
                 number = _numbers([text])
                 if number:

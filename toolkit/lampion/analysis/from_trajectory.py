@@ -29,8 +29,10 @@ from lampion.analysis.selection import (
     cell_flags,
     chosen,
     drift_of,
-    framework_of,
+    framework_of_all,
     masses_of,
+    require_configurations,
+    require_paths,
 )
 from lampion.analysis.streaming import stream_diffusion
 from lampion.analysis.tensor import DiffusionTensor, diffusion_tensor
@@ -66,7 +68,7 @@ def tracer_diffusion(
     """
     runs = alike(trajectories)
     mobile = chosen(runs[0], species)
-    fixed, doubts = framework_of(runs[0], mobile, framework)
+    fixed, doubts = framework_of_all(runs, mobile, framework)
     flags = [*doubts, *cell_flags(runs)]
     try:
         result = diffusion_coefficient(
@@ -117,7 +119,7 @@ def charge_transport(
     if q is None:
         raise AnalysisError("the trajectory holds no charges; give `charges` by element")
     moving = np.ones(runs[0].n_atoms, dtype=bool) if mobile is None else chosen(runs[0], mobile)
-    fixed, doubts = framework_of(runs[0], moving, framework)
+    fixed, doubts = framework_of_all(runs, moving, framework)
     if fixed is None and not moving.all():
         why = doubts[0] if doubts else "no element stays on its sites"
         raise AnalysisError(
@@ -155,7 +157,7 @@ def tensor_of(
     """
     runs = alike(trajectories)
     mobile = chosen(runs[0], species)
-    fixed, doubts = framework_of(runs[0], mobile, framework)
+    fixed, doubts = framework_of_all(runs, mobile, framework)
     result = diffusion_tensor(
         [run.positions for run in runs],
         runs[0].times - runs[0].times[0],
@@ -299,6 +301,7 @@ def hops_of(
     n_blocks: int = 8,
 ) -> Hops:
     """Return the hops of one element between sites (`hops`), relative to the framework."""
+    require_paths(trajectory)
     atoms = chosen(trajectory, species)
     drift, said = drift_of(trajectory, atoms, framework)
     result = hops(
@@ -318,7 +321,12 @@ def hops_of(
 def pair_distribution(
     trajectory: Trajectory, a: str, b: str, *, r_max: float | None = None, bin_width: float = 0.05
 ) -> RadialDistribution:
-    """Return g(r) of two elements (`radial_distribution`)."""
+    """Return g(r) of two elements (`radial_distribution`).
+
+    Raises:
+        AnalysisError: frames that are no configurations; what `radial_distribution` refuses.
+    """
+    require_configurations(trajectory)
     return radial_distribution(
         trajectory.positions,
         trajectory.cells,
@@ -341,6 +349,8 @@ def van_hove_functions(
 
     `r_max` is half the cell's smallest width where not given, 8 Å at the most.
     """
+    require_configurations(trajectory)
+    require_paths(trajectory)
     atoms = chosen(trajectory, species)
     drift, said = drift_of(trajectory, atoms, framework)
     result = van_hove_of_arrays(
@@ -357,6 +367,7 @@ def van_hove_functions(
 
 def non_gaussian(trajectory: Trajectory, species: str, *, framework: Framework = "auto") -> NonGaussian:
     """Return α₂(t) of one element (`non_gaussian_parameter`), relative to the framework."""
+    require_paths(trajectory)
     atoms = chosen(trajectory, species)
     drift, said = drift_of(trajectory, atoms, framework)
     result = non_gaussian_parameter(trajectory.positions, trajectory.times, atoms=atoms, drift=drift)

@@ -78,6 +78,18 @@ def framework_of(trajectory: Trajectory, mobile: Mask, framework: Framework) -> 
     return (mask if mask.any() else None), flags
 
 
+def framework_of_all(runs: Sequence[Trajectory], mobile: Mask, framework: Framework) -> tuple[Mask | None, list[str]]:
+    """Return the framework's atoms in several trajectories, and a flag where they don't have the same one."""
+    found = [framework_of(run, mobile, framework) for run in runs]
+    masks = [np.zeros(len(mobile), dtype=bool) if mask is None else mask for mask, _ in found]
+    common = np.logical_and.reduce(masks)
+    flags = list(dict.fromkeys(flag for _, doubts in found for flag in doubts))
+    for name in sorted({str(s) for s in runs[0].species[np.logical_or.reduce(masks) & ~common]}):
+        n = sum(bool(mask[runs[0].species == name].any()) for mask in masks)
+        flags.append(f"{name} stays on its sites in {n} of {len(runs)} trajectories only, and is not the framework")
+    return (common if common.any() else None), flags
+
+
 def phase_of(trajectory: Trajectory, species: str | Collection[str] | None = None) -> Phase:
     """Return whether the trajectory, or some of its elements, is liquid or solid (`phase`)."""
     atoms = None if species is None else chosen(trajectory, species)
@@ -101,6 +113,17 @@ def alike(trajectories: Trajectory | Sequence[Trajectory]) -> list[Trajectory]:
     if not runs:
         raise AnalysisError("no trajectory is given")
     for number, run in enumerate(runs):
+        require_paths(run)
+        a, b = (float(np.abs(np.linalg.det(r.cells)).mean()) for r in (run, runs[0]))
+        if abs(a - b) > 0.01 * b:
+            raise AnalysisError(
+                f"trajectory {number} has a cell of {a:.1f} Å³, the first {b:.1f}; analyse them apart"
+            )
+        if any(
+            run.positions is other.positions or np.array_equal(run.positions, other.positions)
+            for other in runs[:number]
+        ):
+            raise AnalysisError(f"trajectory {number} is one that was given before, and would count twice")
         if run.species.tolist() != runs[0].species.tolist():
             raise AnalysisError(f"trajectory {number} has other atoms than the first; analyse them apart")
         if run.n_frames != runs[0].n_frames or not np.allclose(
@@ -108,6 +131,31 @@ def alike(trajectories: Trajectory | Sequence[Trajectory]) -> list[Trajectory]:
         ):
             raise AnalysisError(f"trajectory {number} has other times than the first; cut both to the same frames")
     return runs
+
+
+def require_paths(trajectory: Trajectory) -> None:
+    """Refuse frames that don't follow the atoms.
+
+    Raises:
+        AnalysisError: the trajectory was read with ``unwrap="frames"``, and its cell varies.
+    """
+    if not trajectory.are_paths:
+        raise AnalysisError(
+            "displacements need paths, and these frames stand each for itself; read with unwrap='auto'"
+        )
+
+
+def require_configurations(trajectory: Trajectory) -> None:
+    """Refuse paths where pairs are looked at.
+
+    Raises:
+        AnalysisError: the cell varies, and positions were unwrapped along the atoms' paths.
+    """
+    if not trajectory.are_configurations:
+        raise AnalysisError(
+            "the cell varies, and positions were unwrapped along the atoms' paths: pairs in these cells are not "
+            "those that were; read the dump with unwrap='frames', or sample at constant volume"
+        )
 
 
 def cell_flags(runs: Sequence[Trajectory]) -> list[str]:

@@ -27,6 +27,7 @@ class _Said:
     shared: str = ""
     last: str = ""
     full: str = ""
+    thrown: str = ""
     memory: bool = False
     nan: bool = False
     ended: bool = False
@@ -42,9 +43,9 @@ class _Said:
                 self._take(line)
 
     def _take(self, line: str) -> None:
-        if _ROW.match(line):
+        if _ROW.fullmatch(line):
             self.nan = self.nan or bool(_NAN.search(line))
-        elif line.startswith("ERROR"):
+        elif line.startswith(("ERROR:", "ERROR on proc")):
             self.error = self.error or line.strip()
         elif line.startswith("Last input line"):
             self.input_line = self.input_line or line.strip()
@@ -53,7 +54,7 @@ class _Said:
             self.ended = True
         elif loop := _LOOP.match(line):
             self.procs.add(int(loop[1]))
-        elif grid := _GRID.search(line):
+        elif grid := _GRID.fullmatch(line):
             self.procs.add(int(grid[1]) * int(grid[2]) * int(grid[3]))
         elif threads := _THREADS.search(line):
             self.threads.add(int(threads[1]))
@@ -61,6 +62,8 @@ class _Said:
             self.full = self.full or line.strip()
         elif "bad_alloc" in line:
             self.memory = True
+        elif _THROWN.search(line):
+            self.thrown = self.thrown or line.strip()
         elif _SHARED.search(line):
             self.shared = self.shared or line.strip()
         if not line.isspace():
@@ -68,10 +71,11 @@ class _Said:
 
 
 _FULL = re.compile("No space left on device|Disk quota exceeded|Stale file handle")
-_ROW = re.compile(r" *\d+ ")
+_ROW = re.compile(r"[ \t]*\d+([ \t]+[-+]?(\d[\d.]*(e[-+]?\d+)?|\.\d+|nan|inf))+\s*", re.IGNORECASE)
+_THROWN = re.compile(r"what\(\):|[Ee]xception|c10::Error|RuntimeError")
 _NAN = re.compile(r"\b[-+]?nan\b", re.IGNORECASE)
 _LOOP = re.compile(r"Loop time of \S+ on (\d+) procs")
-_GRID = re.compile(r"(\d+) by (\d+) by (\d+) MPI processor grid")
+_GRID = re.compile(r"\s+(\d+) by (\d+) by (\d+) MPI processor grid\s*")
 _THREADS = re.compile(r"(\d+) OpenMP thread\(s\) per MPI task")
 _SHARED = re.compile("error while loading shared libraries|cannot open shared object")
 
@@ -79,7 +83,8 @@ _SHARED = re.compile("error while loading shared libraries|cannot open shared ob
 def judge(attempt: Path, code: int, ranks: int, *, threads: int = 1, oom_killed: bool = False) -> Failure | None:
     """Say what went wrong in an attempt that ended with the exit status `code`; None where all is well."""
     said = _Said()
-    for name in (folders.OUTPUT, folders.LOG):
+    # The output last: its last line is what was said last, the log's is a command.
+    for name in (folders.LOG, folders.OUTPUT):
         said.read(attempt / name)
     if said.shared and not (code == 0 and said.ended):
         return Failure(cause="executable", message=said.shared)
@@ -95,11 +100,14 @@ def judge(attempt: Path, code: int, ranks: int, *, threads: int = 1, oom_killed:
         return Failure(
             cause="out of memory", message="the system killed it for memory; fewer atoms or ranks need less"
         )
-    if code < 0 or code in (128 + signal.SIGKILL, 128 + signal.SIGTERM, 128 + signal.SIGSEGV):
+    if code < 0 or code in (128 + signal.SIGKILL, 128 + signal.SIGTERM, 128 + signal.SIGSEGV, 128 + signal.SIGABRT):
         number = -code if code < 0 else code - 128
-        return Failure(cause="killed", message=f"ended by signal {number} ({signal.Signals(number).name})")
+        why = f": {said.thrown}" if said.thrown else ""
+        # One that ends itself would do so again; others were killed.
+        cause = "input" if said.thrown and number == signal.SIGABRT else "killed"
+        return Failure(cause=cause, message=f"ended by signal {number} ({signal.Signals(number).name}){why}")
     if code != 0:
-        return Failure(cause="input", message=f"exit status {code}: {said.last or 'no output'}")
+        return Failure(cause="input", message=f"exit status {code}: {said.thrown or said.last or 'no output'}")
     if not said.ended:
         return Failure(cause="incomplete", message="LAMMPS ended without its closing line; the deck may quit early")
     if said.nan:

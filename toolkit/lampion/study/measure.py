@@ -1,5 +1,6 @@
 """The numbers of one run, and of one point's replicas taken together."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lampion import deck as decks
 from lampion import run
 from lampion.analysis.diffusion import FEW_HOPS, DiffusionResult, NotDiffusiveError, diffusion_coefficient
 from lampion.analysis.phase import phase
@@ -67,6 +69,8 @@ def measure(study: Study, folder: Path, record: Mapping[str, Any]) -> Measured:
     """
     segments = run.segments(folder)
     log = _log(segments)
+    if not isinstance(study.protocol, Custom) and not (log and len(log[-1].columns.get("Step", ()))):
+        raise AnalysisError(f"{folder / 'log.lammps'}: holds no row of a run")
     match study.protocol:
         case (Diffusion() | Ensemble()) as protocol:
             return _diffusion(study, protocol, log, segments, record)
@@ -94,9 +98,17 @@ def _custom(study: Study, log: Sequence[ThermoRun], folder: Path, record: Mappin
     Columns without a unit are in those of the deck's `units`.
     """
     if not log:
-        return Measured(row={}, flags=("the log holds no run: the template runs nothing",))
-    last = log[-1]
+        said = "log.lammps holds no run: the template runs nothing, or logs elsewhere"
+        return Measured(row={}, flags=(said,))
+    # A `run 0` at the end has no means: those of the last run that has some rows.
+    last = next((r for r in reversed(log) if len(r.columns.get("Step", ())) >= 4), log[-1])
     row: dict[str, Any] = {"units": last.units}
+    atoms = [r.n_atoms for r in log if r.n_atoms is not None]
+    lost = (
+        (f"atoms were lost: of {atoms[0]} there are {atoms[-1]} at the end",)
+        if atoms and atoms[-1] < atoms[0]
+        else ()
+    )
     for name, column in last.columns.items():
         if name not in ("Step", "Time", "CPU", "Elapsed", "Dt"):
             mean = mean_of_series(column, "")
@@ -104,14 +116,20 @@ def _custom(study: Study, log: Sequence[ThermoRun], folder: Path, record: Mappin
             row[f"{name} mean"] = mean.value if mean else None
             row[f"{name} error"] = mean.standard_error if mean else None
     if last.units != "metal":
-        return Measured(row=row)
-    if set(last.columns) >= _FINAL:
+        return Measured(row=row, remarks=lost)
+    if set(log[-1].columns) >= _FINAL and not _normalised(folder):
         final = _final(study, log, folder, record)
         row = {**final.row, **row}
     if all(set(run.columns) >= _HEALTH for run in log):
         checked = health(log, record["species"], temperature=None, pressure=None, equilibrated=False)
-        return Measured(row={**_health_row(checked), **row}, flags=checked.flags, health=checked)
-    return Measured(row=row)
+        return Measured(row={**_health_row(checked), **row}, flags=checked.flags, remarks=lost, health=checked)
+    return Measured(row=row, remarks=lost)
+
+
+def _normalised(folder: Path) -> bool:
+    """Return whether the deck lets LAMMPS print energies per atom."""
+    text = (folder / decks.DECK).read_text(encoding="utf-8", errors="replace")
+    return re.search(r"^\s*thermo_modify\s.*\bnorm\s+yes\b", text, re.MULTILINE) is not None
 
 
 _FINAL = {"PotEng", "Press", "Volume", "Pxx", "Pyy", "Pzz", "Pxy", "Pxz", "Pyz"}
@@ -120,10 +138,10 @@ _HEALTH = {"Step", "Time", "Temp", "Press", "PotEng", "Econserve", "Volume", "c_
 
 def _final(study: Study, log: Sequence[ThermoRun], folder: Path, record: Mapping[str, Any]) -> Measured:
     """Energy, forces and stress of the last row, in the user's frame."""
-    if not log or not len(log[-1].columns.get("Step", ())):
+    if not len(log[-1].columns.get("Step", ())):
         raise AnalysisError("the log holds no row of a run")
     last = {name: float(column[-1]) for name, column in log[-1].columns.items()}
-    n_atoms = sum(record["counts"].values())
+    n_atoms = log[-1].n_atoms or sum(record["counts"].values())
     p = np.array(
         [
             [last["Pxx"], last["Pxy"], last["Pxz"]],

@@ -18,7 +18,7 @@ class Analysis:
 
     window: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0)]] | None = None
     """Lags between which the mean squared displacement is fitted, ps; found from the data without it."""
-    hop_length: Annotated[float, Field(gt=0)] = 2.5
+    hop_length: Annotated[float, Field(ge=0.1, le=100)] = 2.5
     """Length of one hop, Å, by which displacements are counted as hops."""
     charges: dict[Element, float] | None = None
     """e, by element, for the conductivity: machine-learned potentials carry none. Without it the potential's."""

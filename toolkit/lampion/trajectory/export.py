@@ -128,6 +128,7 @@ def to_ase(
     from ase.calculators.singlepoint import SinglePointCalculator
 
     _require_elements(trajectory)
+    _require_configurations(trajectory)
     n = trajectory.n_frames
     energy = None if energies is None else _values(energies, (n,), "energies")
     stress = None if stresses is None else _values(stresses, (n, 3, 3), "stresses")
@@ -211,6 +212,7 @@ def to_pymatgen(trajectory: Trajectory) -> list[Any]:
     """
     core = _optional("pymatgen.core", "pymatgen")
     _require_elements(trajectory)
+    _require_configurations(trajectory)
     species = trajectory.species.tolist()
     return [
         core.Structure(
@@ -228,6 +230,7 @@ def to_mdanalysis(trajectory: Trajectory) -> Any:
             and y): MDAnalysis knows edges and angles only; or frames are not evenly spaced: it knows one interval.
     """
     mda = _optional("MDAnalysis", "MDAnalysis")
+    _require_configurations(trajectory)
     if np.any(np.abs(trajectory.cells[:, [0, 0, 1], [1, 2, 2]]) > 1e-9):
         raise TrajectoryError(
             "MDAnalysis knows cells by edges and angles only: export in LAMMPS's frame, not turned back"
@@ -265,6 +268,14 @@ def _optional(module: str, package: str) -> Any:
         return importlib.import_module(module)
     except ImportError:
         raise TrajectoryError(f"this needs {package}: pip install {package}") from None
+
+
+def _require_configurations(trajectory: Trajectory) -> None:
+    if not trajectory.are_configurations:
+        raise TrajectoryError(
+            "the cell varies, and positions were unwrapped along the atoms' paths: with these cells they are no "
+            "configurations that were; read the dump with unwrap='frames'"
+        )
 
 
 def _require_elements(trajectory: Trajectory) -> None:

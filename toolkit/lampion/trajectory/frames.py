@@ -14,6 +14,14 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
+CONFIGURATIONS = "each frame with its own cell"
+"""How `Trajectory.unwrapping` begins where frames are configurations and no paths."""
+
+
+def _varies(cells: Floats) -> bool:
+    return bool(len(cells) > 1 and np.ptp(cells, axis=0).max() > 1e-9 * np.abs(cells).max())
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trajectory:
     """The same atoms at successive times, sorted by id, unwrapped.
@@ -59,6 +67,19 @@ class Trajectory:
 
     notes: tuple[str, ...] = ()
     """What was left out or assumed in reading, each in a sentence."""
+
+    @property
+    def are_configurations(self) -> bool:
+        """Whether each frame is the configuration that was: its positions and its cell belong together.
+
+        Under a barostat the toroidal recursion follows each atom's path, which leaves the lattice of the later cells.
+        """
+        return self.unwrapping.startswith(CONFIGURATIONS) or not _varies(self.cells)
+
+    @property
+    def are_paths(self) -> bool:
+        """Whether positions follow the atoms from frame to frame, as displacements need."""
+        return not self.unwrapping.startswith(CONFIGURATIONS) or not _varies(self.cells)
 
     def __post_init__(self) -> None:
         """Check the shapes and make the arrays read-only.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lampion.errors import TrajectoryError
-from lampion.trajectory.frames import Frame, Trajectory
+from lampion.trajectory.frames import CONFIGURATIONS, Frame, Trajectory
 from lampion.trajectory.growing import Block, Growing
 from lampion.trajectory.meaning import Meaning, meaning_of
 from lampion.trajectory.plan import Raw, plan
@@ -19,7 +19,7 @@ from lampion.trajectory.source import files, size
 from lampion.trajectory.unwrap import Last, minimum_image_flags, unwrapped
 
 Floats = NDArray[np.float64]
-Unwrap = Literal["auto", "minimum_image"]
+Unwrap = Literal["auto", "minimum_image", "frames"]
 Paths = str | Path | Sequence[str | Path]
 
 # Dumps smaller than this (bytes) are read before a second thread has started.
@@ -52,7 +52,9 @@ def read_dump(
             every ``.bin``; where a text dump has both, this counts.
         timestep: ps. Needed only where neither ``ITEM: TIME`` nor the ``log.lammps`` beside the dump says it.
         unwrap: ``auto`` takes unwrapped coordinates or image flags; ``minimum_image`` also unwraps coordinates
-            without flags, taking each step between two frames as the shortest one.
+            without flags, taking each step between two frames as the shortest one; ``frames`` gives each frame for
+            itself, x + n H with its own cell: configurations to export or to take g(r) from, not paths, where the
+            cell varies.
         columns: further columns to keep, by name, as `Trajectory.extras`; None keeps none. Velocities, forces,
             charges and lengths are converted; what a compute, fix or variable made stands as it is.
         units: LAMMPS's unit style, where the dump doesn't say (``dump_modify units yes``); else that of the log
@@ -105,6 +107,8 @@ def iterate_dump(
     Raises:
         TrajectoryError: as `read_dump`.
     """
+    if n_frames is not None and n_frames < 1:
+        raise TrajectoryError(f"n_frames is {n_frames}; a block has 1 or more")
     wish = _Wish(species=species, timestep=timestep, unwrap=unwrap, columns=columns, units=units, workers=workers)
     growing = Growing(False)
     for block in _blocks(paths, wish):
@@ -187,6 +191,8 @@ class _Wish:
 
     @property
     def extras(self) -> tuple[str, ...]:
+        if self.unwrap not in ("auto", "minimum_image", "frames"):
+            raise TrajectoryError(f"unwrap is {self.unwrap!r}; it must be auto, minimum_image or frames")
         if isinstance(self.columns, str):
             raise TrajectoryError(f"columns must be a list of names, as ['{self.columns}']")
         return tuple(self.columns or ())
@@ -208,7 +214,7 @@ def _raws(paths: Paths, wish: _Wish, *, each: bool, notes: list[str]) -> Iterato
     for number, path in enumerate(names):
         # A later file that goes back to an earlier step is a restart: it counts from there.
         limit = min((start for start in starts[number + 1 :] if start is not None), default=None)
-        dropped = 0
+        dropped, first_kept = 0, None
         for raw in frames(path, reading):
             keep = raw.steps < (np.iinfo(np.int64).max if limit is None else limit)
             before = np.concatenate([[raw.steps[0] - 1 if last is None else last], raw.steps[:-1]])
@@ -223,8 +229,14 @@ def _raws(paths: Paths, wish: _Wish, *, each: bool, notes: list[str]) -> Iterato
             last = int(raw.steps[-1])
             dropped += int(np.sum(~keep | again))
             if np.any(keep & ~again):
+                first_kept = int(raw.steps[0])
                 yield (raw if np.all(keep & ~again) else _kept(raw, keep & ~again)), path
         last = last if limit is None or last is None else min(last, limit - 1)
+        if dropped and first_kept is None and number + 1 < len(names):
+            raise TrajectoryError(
+                f"{path}: a later file begins at step {limit}, at or before its first, and nothing of it would "
+                "count; name the files in the order of the run, or read independent runs apart"
+            )
         if dropped:
             notes.append(f"{path}: {dropped} frames at steps that come again were dropped")
 
@@ -253,27 +265,47 @@ def _blocks(paths: Paths, wish: _Wish) -> Iterator[Block]:
     before: dict[Path, int] = {}
     total = 0
     found = False
+    read_from: Path | None = None
+    joined_at: Path | None = None
+    in_file = 0
     for path in files(paths):
         before[path], total = total, total + size(path)
     for raw, path in _raws(paths, wish, each=False, notes=notes):
         if meaning is None:
             meaning = meaning_of(raw, path, wish.species, wish.timestep, wish.units, notes)
             where = raw.plan.where
-            if not where.unwrapped and not where.images and wish.unwrap != "minimum_image":
+            if not where.unwrapped and not where.images and wish.unwrap == "auto":
                 raise TrajectoryError(
                     f"{path}: {' '.join(where.columns)} are wrapped and there are no image flags ix iy iz; dump xu "
                     "yu zu, or pass unwrap='minimum_image' if frames lie close in time"
                 )
             species, periodic = meaning.species(raw), np.array(raw.header.periodic)
+            read_from = joined_at = path
         if raw.header.periodic != tuple(periodic.tolist()):
             raise TrajectoryError(f"{path}: other directions are periodic from step {raw.steps[0]} on than before")
+        if path != read_from:
+            # One file per step has one log: it is looked at again in another folder only.
+            if path.parent != meaning.path.parent or raw.header.units:
+                now = meaning_of(raw, path, wish.species, wish.timestep, wish.units, [])
+                _same_meaning(meaning, now)
+            read_from = path
         times = meaning.times(raw, past)
         past = int(raw.steps[-1]), float(times[-1])
         positions, images = meaning.positions(raw)
         try:
-            if not raw.plan.where.unwrapped and not raw.plan.where.images:
+            if wish.unwrap == "frames":
+                last = None
+            elif not raw.plan.where.unwrapped and not raw.plan.where.images:
                 images = minimum_image_flags(positions, raw.cells, periodic, last, raw.steps)
-            positions, last = unwrapped(positions, images, raw.cells, raw.origins, periodic, last)
+            if wish.unwrap == "frames":
+                positions = positions if images is None else positions + images @ raw.cells
+            else:
+                # One file per step is a run's own: nothing was restarted between two of them.
+                seam = last if joined_at != path and in_file > 1 else None
+                in_file = len(raw.steps) + (in_file if joined_at == path else 0)
+                joined_at = path
+                positions, last = unwrapped(positions, images, raw.cells, raw.origins, periodic, last)
+                _seamless(seam, positions[0], raw.cells[0], raw.origins[0], periodic)
         except TrajectoryError as error:
             raise TrajectoryError(f"{path}: {error}") from None
         constants = {"masses": "mass", "charges": "q"}
@@ -290,9 +322,45 @@ def _blocks(paths: Paths, wish: _Wish) -> Iterator[Block]:
             "periodic": periodic,
             "ids": raw.ids,
             "species": species,
-            "unwrapping": raw.plan.where.how(varied=last.varied),
+            "unwrapping": CONFIGURATIONS if last is None else raw.plan.where.how(varied=last.varied),
         }
         found = True
         yield Block(arrays=arrays, common=common, notes=notes, progress=min(1.0, (before[path] + raw.stop) / total))
     if not found:
         raise TrajectoryError("; ".join(["there is no complete frame of atoms", *dict.fromkeys(notes)]))
+
+
+def _same_meaning(first: Meaning, now: Meaning) -> None:
+    """Refuse files of one run that differ in units or timestep: the first one's would be taken for all.
+
+    Raises:
+        TrajectoryError: they differ.
+    """
+    if first.style != now.style:
+        raise TrajectoryError(f"{now.path} is in other units than {first.path}: read them apart")
+    one, two = first.timestep, now.timestep
+    if one is not None and two is not None and not first.timed and abs(one - two) > 1e-6 * one:
+        raise TrajectoryError(
+            f"{now.path} has a timestep of {two:g} ps and {first.path} of {one:g} ps: read them apart, or write "
+            "dump_modify time yes"
+        )
+
+
+def _seamless(
+    last: Last | None, positions: Floats, cell: Floats, origin: Floats, periodic: NDArray[np.bool_]
+) -> None:
+    """Refuse a file that begins inside the cell where the one before had left it: its image flags were lost.
+
+    Raises:
+        TrajectoryError: atoms that were outside are all inside again, some of them over half a cell away.
+    """
+    if last is None or last.varied or last.unwrapped.shape != positions.shape:
+        return
+    turn = np.linalg.inv(cell)
+    before, now = ((x - origin) @ turn for x in (last.unwrapped, positions))
+    inside = np.all((now[:, periodic] > -0.1) & (now[:, periodic] < 1.1))
+    if inside and (np.abs(now - before)[:, periodic] > 0.5).any():
+        raise TrajectoryError(
+            "the atoms are all back in the cell, some of them from over half a cell away: image flags were lost in "
+            "the restart; read the files apart"
+        )
