@@ -53,7 +53,8 @@ def salt_table() -> str:
     names += [("Green–Kubo conductivity", "mS/cm"), ("viscosity", "mPa·s")]
     lines = [f"| {name} | {shown(row, name, unit)} {unit} |" for name, unit in names]
     haven = Estimate(value=row["Haven ratio"], standard_error=row["Haven ratio error"], unit="", n_samples=2)
-    return "\n".join(["| molten NaCl at 1250 K | |", "|---|---|", *lines, f"| Haven ratio | {haven} |"])
+    mean = f"| molten NaCl at {row['T (K)']:.0f} K, the runs' mean | |"
+    return "\n".join([mean, "|---|---|", *lines, f"| Haven ratio | {haven} |"])
 
 
 def reading_table() -> str:

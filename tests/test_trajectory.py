@@ -99,6 +99,20 @@ def test_a_log_of_another_run_beside_the_dump_is_not_believed(tmp_path: Path, ro
     assert any(words in note for note in given.notes)
 
 
+def test_the_stage_that_wrote_the_dump_gives_its_timestep(tmp_path: Path) -> None:
+    """Planted: a stage of another timestep that ends where the dump begins made both unknown."""
+    path = written(tmp_path, frame(10, ROWS, time=False) + frame(20, ROWS, time=False))
+    ended = ENDED.format(2)
+    first = LOG + "         0   1\n        10   1\n" + ended
+    second = "timestep 0.005\nPer MPI rank memory\n   Step  Temp\n        10   1\n        20   1\n" + ended
+    written(tmp_path, first + second, "log.lammps")
+    assert np.diff(read_dump(path).times)[0] == pytest.approx(0.05)
+    written(tmp_path, first + "reset_timestep 0\n" + second.replace("        10 ", "         0 "), "log.lammps")
+    path = written(tmp_path, frame(0, ROWS, time=False) + frame(10, ROWS, time=False))
+    with pytest.raises(TrajectoryError, match=r"several timesteps where the dump may belong: 0.003 ps and 0.005 ps"):
+        read_dump(path)
+
+
 def test_a_log_that_is_none_does_not_hinder_a_dump_that_knows_its_time(tmp_path: Path) -> None:
     path = written(tmp_path, frame(0, ROWS) + frame(10, ROWS))
     written(tmp_path, "no log\n", "log.lammps")

@@ -55,8 +55,8 @@ class Meaning:
         if self.timestep is None:
             why = f" ({self.foreign_log})" if self.foreign_log else ""
             raise TrajectoryError(
-                f"{self.path}: the time isn't known: the dump has no 'ITEM: TIME' and no log.lammps lies beside it "
-                f"that says the timestep{why}; pass timestep=0.001 (ps), or write dump_modify time yes"
+                f"{self.path}: the time isn't known: the dump has no 'ITEM: TIME' and no log.lammps beside it "
+                f"says the timestep{why}; pass timestep=0.001 (ps), or write dump_modify time yes"
             )
         return np.asarray(raw.steps * self.timestep, dtype=np.float64)
 
@@ -230,8 +230,25 @@ def _log_beside(path: Path, raw: Raw) -> _Beside:
             foreign=f"{log} is of another run, and isn't used: none of its runs is at steps {first} to {last}, "
             "as the dump is"
         )
+    # A stage that only ends where the dump begins did not write it, if another goes on from there.
+    fitting = [run for run in fitting if not _ends(run, first)] or fitting
     units, steps = {run.units for run in fitting}, {run.timestep for run in fitting}
-    return _Beside(units=units.pop() if len(units) == 1 else None, timestep=steps.pop() if len(steps) == 1 else None)
+    several = ""
+    if len(steps) > 1:
+        listed = " and ".join(sorted(f"{step:g} ps" if step is not None else "an unknown one" for step in steps))
+        several = f"{log} has several timesteps where the dump may belong: {listed}"
+    elif steps == {None}:
+        several = f"{log} says no timestep, or not its units"
+    return _Beside(
+        units=units.pop() if len(units) == 1 else None,
+        timestep=steps.pop() if len(steps) == 1 else None,
+        foreign=several,
+    )
+
+
+def _ends(run: ThermoRun, step: int) -> bool:
+    steps = run.columns.get("Step")
+    return steps is not None and len(steps) > 1 and run.complete and bool(steps[-1] == step)
 
 
 def _covers(run: ThermoRun, first: int, last: int) -> bool:
