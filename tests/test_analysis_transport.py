@@ -76,6 +76,22 @@ def test_charge_that_does_not_diffuse_in_the_window_of_the_ions_is_flagged():
     assert any("the collective displacement is not diffusive" in flag for flag in bound.flags)
 
 
+def test_the_conductivity_tensor_is_that_of_anisotropic_motion_and_turns_with_the_frame():
+    rng = np.random.default_rng(34)
+    n, t = 64, np.arange(3000) * 0.01
+    D = np.array([1.0, 0.5, 0.1])
+    x = np.cumsum(rng.normal(size=(3000, n, 3)) * np.sqrt(2 * D * 0.01), axis=0)
+    q = np.tile([1.0, -1.0], n // 2)
+    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    options = {"charges": q, "volume": 1e4, "temperature": 1000.0, "window": (0.05, 1.0)}
+    plain = conductivity(x, t, **options)
+    turned = conductivity(x, t, rotation=turn, **options)
+    assert np.trace(plain.tensor) / 3 == pytest.approx(plain.conductivity.value, rel=1e-9)
+    assert turned.tensor == pytest.approx(turn @ plain.tensor @ turn.T, rel=1e-9, abs=1e-12)
+    expected = np.diag(n * D / (1e4 * BOLTZMANN * 1000.0) * E2_PER_EV_A_PS_IN_MS_PER_CM)
+    assert (np.abs(plain.tensor - expected) < 5 * plain.tensor_error).all()
+
+
 def test_pairs_of_opposite_charge_carry_no_current():
     rng = np.random.default_rng(3)
     pair = brownian(rng, 3000, 32)

@@ -183,6 +183,18 @@ def spoilt_lock(path: Path) -> None:
     (path.parent / "study.lock.json").mkdir()
 
 
+@pytest.mark.parametrize(("kind", "line"), [("fixes", "all nosuch 1"), ("computes", "all nosuch")])
+def test_a_hook_of_a_style_that_this_lammps_lacks_is_refused_before_it_starts(
+    lampion: Call, tmp_path: Path, kind: str, line: str
+) -> None:
+    hooks = f"{{{kind}: {{mine: {line}}}}}"
+    text = "structure: {crystal: {lattice: diamond, formula: Si, a: 5.43}}\npotential: {style: sw, file: Si.sw}\n"
+    path = study_in(tmp_path, text + f"protocol: {{name: static, hooks: {hooks}}}\n")
+    said = refused(lampion("run", path))
+    assert f"hooks.{kind}.mine: this LAMMPS has no {kind.removesuffix('es').removesuffix('s')}" in said
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize("spoil", [spoilt_runs, spoilt_lock])
 def test_a_file_where_a_folder_belongs_is_a_sentence(
     lampion: Call, tmp_path: Path, spoil: Callable[[Path], None]

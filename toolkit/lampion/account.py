@@ -225,7 +225,17 @@ def _write(request: Request, account: Account) -> Iterator[str]:
         ).to_csv(output / f"msd_{species}.csv", index=False)
     if account.charge is not None:
         charge = account.charge
-        names = ("conductivity", "nernst_einstein", "D_charge", "haven", "log_slope", "log_slope_error", "flags")
+        names = (
+            "conductivity",
+            "nernst_einstein",
+            "D_charge",
+            "haven",
+            "tensor",
+            "tensor_error",
+            "log_slope",
+            "log_slope_error",
+            "flags",
+        )
         record["charge"] = {name: _plain(getattr(charge, name)) for name in names}
         pd.DataFrame(
             {

@@ -14,7 +14,7 @@ add up to zero, and P does not depend on r_ref.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -22,9 +22,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from lampion.analysis.diffusion import DiffusionResult, fit_diffusion, framework_flags
 from lampion.analysis.green_kubo import GreenKubo, green_kubo, with_method
-from lampion.analysis.msd import atom_indices, reference_frame
-from lampion.analysis.sampling import checked_runs, lag_range, unit_msds
-from lampion.analysis.slope import Line, fit_line, growth, is_diffusive
+from lampion.analysis.msd import atom_indices, displacement_tensor, reference_frame
+from lampion.analysis.sampling import block_slices, checked_runs, lag_range, unit_msds
+from lampion.analysis.slope import Line, fit_line, gls_weights, growth, is_diffusive
 from lampion.analysis.statistics import Estimate, UnreliableError
 from lampion.errors import AnalysisError
 from lampion.units import A2_PER_PS_IN_CM2_PER_S, BOLTZMANN
@@ -57,6 +57,10 @@ class ConductivityResult:
     """(n_lags,), Å², one standard error over the units."""
     line: Array
     """(n_lags,), Å², NaN outside the window."""
+    tensor: Array
+    """(3, 3), mS/cm: σ_αβ = lim d⟨ΔP_α ΔP_β⟩/dt/(2 V kT), in the window; a third of its trace is the conductivity."""
+    tensor_error: Array
+    """(3, 3), mS/cm, one standard error over the units."""
     log_slope: float
     """d ln⟨|ΔP|²⟩/d ln t in the window: 1 where the transport of charge is diffusive."""
     log_slope_error: float
@@ -103,6 +107,7 @@ def conductivity(
     window: tuple[float, float] | None = None,
     hop_length: float = 2.5,
     n_blocks: int = 8,
+    rotation: ArrayLike | None = None,
 ) -> ConductivityResult:
     """Return σ, Dσ, D* and the Haven ratio, all from the same independent units, in the tracer's window.
 
@@ -121,6 +126,7 @@ def conductivity(
         window: first and last lag, ps.
         hop_length: Å.
         n_blocks: the fewest independent units.
+        rotation: (3, 3), orthogonal, for the tensor: user's vector = rotation @ LAMMPS's vector.
 
     Raises:
         AnalysisError: charges that don't add up to zero or of another shape; what `diffusion_coefficient` refuses.
@@ -164,9 +170,27 @@ def conductivity(
     collective, collective_units = unit_msds(moment, np.array([0]), [None] * len(runs), last, split)
     first = int(np.searchsorted(lags, tracer.window[0] * (1 - 1e-9)))
     line = fit_line(lags, collective / squares, collective_units / squares, first)
-    return _result(
+    turn = np.eye(3) if rotation is None else np.asarray(rotation, dtype=float)
+    tensor, error = _tensor(moment, lags[first : last + 1], first, split, turn)
+    factor = E2_PER_EV_A_PS_IN_MS_PER_CM / (volume * BOLTZMANN * temperature)
+    result = _result(
         tracer, line, lags, collective / squares, collective_units / squares, squares / volume, temperature
     )
+    return replace(result, tensor=tensor * factor, tensor_error=error * factor)
+
+
+def _tensor(moments: Sequence[Array], lags: Array, first: int, split: int, turn: Array) -> tuple[Array, Array]:
+    """Return lim d⟨ΔP_α ΔP_β⟩/dt/2 and its error over the units, (3, 3) each, e² Å²/ps."""
+    weights = gls_weights(lags)[0]
+    last = first + len(lags) - 1
+
+    def slope(part: Array) -> Array:
+        square = displacement_tensor(part, max_lag=last)[first:]
+        return np.asarray(turn @ np.tensordot(weights, square, axes=1) @ turn.T / 2, dtype=float)
+
+    whole = np.mean([slope(moment) for moment in moments], axis=0)
+    units = np.array([slope(moment[part]) for moment in moments for part in block_slices(len(moment), split)])
+    return whole, units.std(axis=0, ddof=1) / math.sqrt(len(units))
 
 
 def _moment(run: Array, q: Array, drift: Array | None) -> Array:
@@ -221,6 +245,8 @@ def _result(
         collective_msd=msd,
         collective_error=units.std(axis=0, ddof=1) / math.sqrt(n),
         line=np.where(lags >= line.window[0], line.slope * lags + line.intercept, np.nan),
+        tensor=np.zeros((3, 3)),
+        tensor_error=np.zeros((3, 3)),
         log_slope=line.log_slope,
         log_slope_error=line.exponent_error,
         flags=tuple(flags),

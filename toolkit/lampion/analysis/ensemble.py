@@ -7,10 +7,14 @@ fitted once: give them to `diffusion_coefficient` as a list, whose unit is then 
 import math
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaincinv
 
 from lampion.analysis.statistics import Estimate
 from lampion.errors import AnalysisError
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +34,41 @@ class Plan:
     literature_error: float | None
     """RSD = 3.43/√N_eff + 0.04 for n_total runs; it never falls below 4 %, so it can't plan for less."""
     statement: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorByNumber:
+    """How the error of a mean falls with the number of runs."""
+
+    n_runs: Array
+    """(n − 1,): 2, 3, … n."""
+    error: Array
+    """(n − 1,), in the unit of the values: root mean square of s/√K over all orders of the runs, which is s_n/√K."""
+    seen: Array
+    """(n − 1,): s_K/√K of the first K runs as they came, each of which knows its s to 1/√(2(K − 1)) only."""
+
+
+def error_by_number(values: ArrayLike) -> ErrorByNumber:
+    """Return the standard error of the mean against the number of runs, from each run's own value.
+
+    Args:
+        values: (n,), one of each independent run, as `DiffusionResult.unit_values`.
+
+    Raises:
+        AnalysisError: fewer than two runs.
+
+    >>> error_by_number([1.0, 2.0, 3.0, 4.0]).error.round(3).tolist()
+    [0.913, 0.745, 0.645]
+    """
+    x = np.asarray(values, dtype=float)
+    if x.ndim != 1 or len(x) < 2:
+        raise AnalysisError(f"an error against the number of runs needs two runs or more, got {x.shape}")
+    K = np.arange(2.0, len(x) + 1)
+    return ErrorByNumber(
+        n_runs=K,
+        error=x.std(ddof=1) / np.sqrt(K),
+        seen=np.array([x[:k].std(ddof=1) / math.sqrt(k) for k in range(2, len(x) + 1)]),
+    )
 
 
 def runs_needed(pilot: Estimate, precision: float, *, n_hops: float | None = None) -> Plan:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -130,8 +131,7 @@ def _launched(
         if on_progress is not None and time.monotonic() - shown > 0.5:
             shown = time.monotonic()
             on_progress(follow.look())
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(POLL)
+        _wait(process, POLL)
     if late:
         failure: Failure | None = Failure(
             cause="time limit", message=f"stopped after engine.timeout of {engine.timeout:g} s; raise it or run less"
@@ -149,6 +149,20 @@ def _launched(
     earlier = [segment.folder for segment in resumes.segments(attempt)[:-1]]
     folders.publish(folder, attempt, wall=time.monotonic() - start, cores=cores, earlier=earlier)
     return None
+
+
+def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """Return when the process ends, or after `seconds`; where the kernel can tell, at once when it ends."""
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except (AttributeError, OSError):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        return
+    try:
+        select.select([descriptor], [], [], seconds)
+    finally:
+        os.close(descriptor)
 
 
 def _pin(slot: Slot | None) -> None:

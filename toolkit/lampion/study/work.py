@@ -104,6 +104,14 @@ def _job(path: Path, point: Point, lammps: Lammps, root: int, made: Made) -> Job
     lammps = framework.equip(lammps, pair, ranks=study.engine.ranks, chosen=study.engine.lmp is not None)
     for style in pair.pair_styles:
         lammps.require("pair", style)
+    hooks = getattr(study.protocol, "hooks", None)
+    for kind, lines in (("fix", hooks.fixes), ("compute", hooks.computes)) if hooks is not None else ():
+        for name, line in lines.items():
+            if line.split()[1] not in lammps.styles.get(kind, frozenset()):
+                raise SettingError(
+                    f"{path.name}: protocol.hooks.{kind}{'s' if kind == 'compute' else 'es'}.{name}: this LAMMPS has "
+                    f"no {kind} style {line.split()[1]}"
+                )
     if pair.kspace_style:
         lammps.require("kspace", pair.kspace_style)
     if study.engine.kokkos is not None:
