@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # decks.py, which several tests 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # The wheel's lmp and mpiexec lie beside this Python, whether or not its environment was activated.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+# Studies that run beside the tests keep their cores, and the tests theirs.
+os.environ.setdefault("LAMPION_SLOTS", tempfile.mkdtemp(prefix="lampion-slots-"))
 _skipped: list[str] = []
 
 

@@ -135,7 +135,11 @@ def _take(kind: str, names: Sequence[str], n: int, stack: contextlib.ExitStack) 
 
 
 def _folder() -> Path:
-    """Return the folder of the locks, which belongs to this machine and user: home may be shared by many machines."""
-    folder = Path(tempfile.gettempdir()) / f"lampion-slots-{os.getuid()}"
+    """Return the folder of the locks, which belongs to this machine and user: home may be shared by many machines.
+
+    $LAMPION_SLOTS names another, whose drivers share cores among themselves only.
+    """
+    named = os.environ.get("LAMPION_SLOTS")
+    folder = Path(named) if named else Path(tempfile.gettempdir()) / f"lampion-slots-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     return folder
