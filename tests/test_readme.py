@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from typer.main import get_command
 
+from lampion.analysis.arrhenius import arrhenius
 from lampion.analysis.statistics import Estimate
 from lampion.cli import app
 from lampion.study import expand, read_document
@@ -119,6 +120,18 @@ def test_a_table_of_the_readme_is_made_from_committed_results(name: str, table: 
     inside = re.search(rf"<!-- {name} table -->\n\n(.*?)\n\n<!-- end", README, re.DOTALL)
     assert inside is not None
     assert inside.group(1) == table()
+
+
+def test_the_quickstarts_activation_energy_is_that_of_its_committed_points() -> None:
+    points = pd.read_csv(ROOT / "examples/liquid_lithium/points.csv")
+    D = [
+        Estimate(value=v, standard_error=e, unit="cm²/s", n_samples=int(n))
+        for v, e, n in zip(
+            points["D Li (cm²/s)"], points["D Li error (cm²/s)"], points["D Li independent samples"], strict=True
+        )
+    ]
+    Ea = arrhenius(points["T (K)"], D).Ea
+    assert f"one activation energy, {Ea.value:.3f}({round(1000 * Ea.standard_error)}) eV" in README
 
 
 def test_every_picture_and_link_of_the_readme_is_there() -> None:
