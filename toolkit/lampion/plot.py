@@ -1,6 +1,7 @@
 """Pictures, as they could stand in a paper: every curve with its error, every axis with its unit."""
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -175,7 +176,9 @@ def save(figures: Mapping[str, Figure], folder: Path) -> dict[str, Path]:
     paths = {}
     with mpl.rc_context(STYLE):
         for name, figure in figures.items():
-            figure.savefig(folder / f"{name}.png")
-            figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+            for kind in ("png", "svg"):
+                temporary = folder / f".{os.getpid()}.{name}.{kind}"  # several drivers may end at once
+                figure.savefig(temporary, format=kind, metadata={"Date": None} if kind == "svg" else None)
+                temporary.replace(folder / f"{name}.{kind}")
             paths[name] = folder / f"{name}.svg"
     return paths

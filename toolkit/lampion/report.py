@@ -1,6 +1,7 @@
 """One self-contained page of a study: table, pictures, study file, versions, citations. Everything is escaped."""
 
 import base64
+import os
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,10 +46,12 @@ def write_report(collected: Collected) -> Written:
     try:
         structures = final_structures(collected)
         if structures:
-            ase.io.write(folder / "structures.extxyz", structures, format="extxyz")
+            made = folder / f".{os.getpid()}.structures.extxyz"
+            ase.io.write(made, structures, format="extxyz")
+            made.replace(folder / "structures.extxyz")
         pictures = plot.save(_figures(collected), folder)
         page = folder / "report.html"
-        temporary = folder / ".report.html"
+        temporary = folder / f".{os.getpid()}.report.html"
         temporary.write_text(_page(collected, pictures), encoding="utf-8")
         temporary.replace(page)
     except OSError as error:

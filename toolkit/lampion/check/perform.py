@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -205,8 +206,12 @@ def _in_lammps(
     key = run.key(rendered, job.lammps.identity)
     root = folder / f"ranks-{n_ranks}"
     place = run.prepare(root, key, rendered, {"lammps": job.lammps.identity})
-    if run.state(place).name != "done":
-        failure = run.launch(place, job.lammps, Engine(ranks=n_ranks))
+    while run.state(place).name != "done":
+        try:
+            failure = run.launch(place, job.lammps, Engine(ranks=n_ranks))
+        except run.Busy:  # another driver of this study checks the same
+            time.sleep(1.0)
+            continue
         if failure is not None:
             raise RunError(f"{place}: the check's own run failed ({failure.cause}): {failure.message}")
     result = run.verified(place)

@@ -3,6 +3,7 @@
 Nothing here is state: every table, picture and page can be made again from the runs.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -201,7 +202,7 @@ def write_tables(collected: Collected, folder: Path) -> list[Path]:
 
 
 def _replace(path: Path, write: Any) -> None:
-    temporary = path.with_name(f".{path.name}")
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")  # several drivers may end at once
     write(temporary)
     temporary.replace(path)
 
