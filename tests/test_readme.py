@@ -58,6 +58,15 @@ def salt_table() -> str:
     return "\n".join([mean, "|---|---|", *lines, f"| Haven ratio | {haven} |"])
 
 
+def copper_table() -> str:
+    """Return what the copper ensemble's committed results say."""
+    lines = ["| potential | T (K) | D (cm²/s), 8 trajectories |", "|---|---|---|"]
+    for _, row in pd.read_csv(ROOT / "examples/liquid_copper_ensemble/points.csv").iterrows():
+        name, T = row["potential.file"].removesuffix(".eam.alloy"), row["protocol.temperature"]
+        lines.append(f"| {name} | {T:g} | {shown(row, 'D Cu', 'cm²/s')} |")
+    return "\n".join(lines)
+
+
 def reading_table() -> str:
     """Return what the benchmark of reading dumps measured."""
     record = json.loads((BENCHMARKS / "dump_reading.json").read_text())
@@ -110,6 +119,7 @@ def calibration_table() -> str:
     [
         ("quickstart", quickstart_table),
         ("salt", salt_table),
+        ("copper", copper_table),
         ("reading", reading_table),
         ("calibration", calibration_table),
         ("speed", speed_table),

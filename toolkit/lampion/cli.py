@@ -62,6 +62,8 @@ def _options(
 ) -> None:
     del version
     logging.basicConfig(format="lampion: %(message)s", level=logging.INFO if verbose else logging.WARNING)
+    # Matplotlib tells of each font that a moved environment took away; it falls back to others.
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     logging.getLogger("lampion").setLevel(logging.INFO if verbose else logging.WARNING)
 
 
