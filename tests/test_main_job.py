@@ -296,6 +296,28 @@ def working_in(folder: Path) -> list[int]:
     return found
 
 
+def test_replicas_are_added_until_the_precision_is_reached_and_each_look_is_kept(tmp_path: Path) -> None:
+    text = STUDY.replace(
+        "  grid: {protocol.temperature: [110, 140]}\n", "  replicas: 8\n  until: {diffusion: WANTED, at_most: 17}\n"
+    )
+    text = text.replace("sample: 12", "sample: 6")
+    path = study_in(tmp_path, text.replace("WANTED", "0.001"))
+    done = run_study(path)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "study.looks.json").read_text())
+    (looks,) = record["points"].values()
+    assert [look["replicas"] for look in looks] == [8, 12, 17]
+    assert [look["next"] for look in looks] == [12, 17, 17]
+    assert len(pd.read_csv(tmp_path / "results/runs.csv")) == 17
+    assert "17 replicas after 3 looks" in done.stdout
+    assert "not reached" in done.stdout
+    assert len(plan(path).jobs) == 17, "status and report know them too"
+    assert run_study(path).returncode == 0
+    assert len(json.loads((tmp_path / "study.looks.json").read_text())["points"]) == 1
+    easy = study_in(tmp_path / "easy", text.replace("WANTED", "0.9"))
+    assert "8 replicas after 1 looks" in run_study(easy).stdout
+
+
 HOPELESS = """
 structure: {crystal: {lattice: diamond, formula: Si, a: 5.43}}
 potential: {style: sw, file: Si.sw}

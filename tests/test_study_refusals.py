@@ -513,6 +513,8 @@ def test_a_swept_value_is_refused_at_the_line_of_the_sweep(tmp_path: Path, sweep
         ("  grid: []\n", "16: sweep.grid: must be a mapping (key: value), not []"),
         ("  grid: {protocol.sample: []}\n", "16: sweep.grid.protocol.sample: must hold at least 1 value, not 0"),
         ("  grid: {protocol.sample: 5}\n", "16: sweep.grid.protocol.sample: must be a list, not 5"),
+        ("  replicas: 4\n  until: {diffusion: 0.1}\n", "sweep.replicas: must be from 8 to until.at_most (64)"),
+        ("  replicas: 8\n  until: {diffusion: 2}\n", "sweep.until.diffusion: must be less than 1"),
         ("  replicas: 0\n", "16: sweep.replicas: must be at least 1, not 0"),
         ("  replicas: '2'\n", '16: sweep.replicas: must be a whole number, not "2"; write it without quotes'),
         ("  replicas: 2000000\n", "15: sweep: asks for 2,000,000 runs; at most 1,000,000 are taken"),

@@ -97,16 +97,27 @@ def retry(study: StudyFile) -> None:
 
 def _execute(study: Path, planned: Any, *, again: bool, share: bool = False) -> None:
     from lampion.progress import Display
-    from lampion.study import execute
+    from lampion.study import execute, plan, until
 
-    with Display(planned) as display:
-        finished = execute(planned, again=again, share=share, on_progress=display.progress, on_end=display.end)
-    if not finished:
-        typer.echo(f"stopped; what is done is kept, and `lampion run {study}` goes on from here", err=True)
-        raise typer.Exit(130)
+    while True:
+        with Display(planned) as display:
+            finished = execute(planned, again=again, share=share, on_progress=display.progress, on_end=display.end)
+        if not finished:
+            typer.echo(f"stopped; what is done is kept, and `lampion run {study}` goes on from here", err=True)
+            raise typer.Exit(130)
+        wanted = planned.study.sweep.until
+        if wanted is None or not until.look(_collected(planned), wanted):
+            break
+        planned, again = plan(study), False
     failed = _report(planned)
     if failed:
         raise typer.Exit(1)
+
+
+def _collected(planned: Any) -> Any:
+    from lampion.study import collect
+
+    return collect(planned)
 
 
 def _gate(planned: Any) -> None:

@@ -17,7 +17,7 @@ from lampion import __version__, data, plot, run
 from lampion.analysis.statistics import Estimate
 from lampion.errors import AnalysisError, LampionError
 from lampion.potential.citation import entries
-from lampion.study import Analysis, Collected, final_structures, write_tables
+from lampion.study import Analysis, Collected, final_structures, until, write_tables
 from lampion.study.collect import ArrheniusSeries
 from lampion.study.point import MeasuredPoint
 
@@ -213,7 +213,9 @@ def summary(collected: Collected) -> list[str]:
             else f"no dependence on the size is shown; together {found.constant}"
         )
         lines.append(f"D({sizes.species}){where} in cells of {lengths} Å: {verdict}")
-    return [*lines, *collected.notes]
+    wanted = collected.plan.study.sweep.until
+    looks = [] if wanted is None else list(until.words(collected.plan.path, wanted))
+    return [*lines, *looks, *collected.notes]
 
 
 def _arrhenius_words(series: ArrheniusSeries, analysis: Analysis) -> Iterator[str]:

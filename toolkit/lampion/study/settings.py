@@ -37,6 +37,16 @@ class Analysis:
 
 
 @settings
+class Until:
+    """Go on adding replicas until a precision is reached."""
+
+    diffusion: Annotated[float, Field(gt=0, lt=1)]
+    """Wanted relative standard error of D of every mobile species, 0.05 for 5 %."""
+    at_most: Count = 64
+    """Replicas of a point at which it stops in any case."""
+
+
+@settings
 class Sweep:
     """Values to run over, each by its dotted name, as ``protocol.temperature``."""
 
@@ -46,6 +56,16 @@ class Sweep:
     """These lists taken together: first with first, second with second."""
     replicas: Count = 1
     """Runs of each point that differ in their seeds alone."""
+    until: Until | None = None
+    """Adds replicas at looks that are fixed beforehand, each √2 times as many, from `replicas` (8 or more) on."""
+
+    def __post_init__(self) -> None:
+        """Refuse a first look that knows too little, and a budget below it."""
+        if self.until is not None and not 8 <= self.replicas <= self.until.at_most:
+            raise ValueError(
+                f"replicas must be from 8 to until.at_most ({self.until.at_most}), where the first look is, not "
+                f"{self.replicas}"
+            )
 
 
 @settings

@@ -16,6 +16,8 @@ import numpy as np
 from lampion import __version__, deck, dispatch, engine, framework, kokkos, potential, run, structure
 from lampion.errors import SettingError
 from lampion.lammps import Lammps
+from lampion.protocol import Diffusion, Ensemble
+from lampion.study import until
 from lampion.study.points import Point, content, expand, seeds
 from lampion.study.read import read_document
 from lampion.study.settings import Study
@@ -70,6 +72,10 @@ def plan(path: Path, *, relock: bool = False) -> Plan:
     """
     path = path.absolute()
     points = expand(read_document(path))
+    if points[0].study.sweep.until is not None:
+        if not all(isinstance(point.study.protocol, Diffusion | Ensemble) for point in points):
+            raise SettingError(f"{path.name}: sweep.until: only diffusion and ensemble measure what it waits for")
+        points = until.grown(path, points)
     runs = path.parent / "runs"
     if runs.exists() and not runs.is_dir():
         raise SettingError(f"{runs}: is no folder, and the runs belong there; move it away")
