@@ -308,12 +308,12 @@ def test_a_dump_of_wrapped_coordinates_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("measured", ["nvt nose-hoover", "nvt csvr", "nve nose-hoover"])
 def test_no_net_momentum_is_pumped_into_the_measurement(measured: str, tmp_path: Path) -> None:
     ensemble, thermostat = measured.split()
-    what = {**LIQUID, "ensemble": ensemble, "thermostat": thermostat, "sample": 10.0, "thermo_every": 1.0}
+    what = {**LIQUID, "ensemble": ensemble, "thermostat": thermostat, "sample": 10.0, "thermo_every": 0.5}
     assert centre(frames(run(render(ARGON, LJ, what), tmp_path / "run"))) < 1e-6
 
 
 def test_the_momentum_law_catches_a_fix_that_pushes(tmp_path: Path) -> None:
-    what = {**LIQUID, "sample": 10.0, "thermo_every": 1.0, "hooks": {"fixes": {"push": "all print 1000 x screen no"}}}
+    what = {**LIQUID, "sample": 10.0, "thermo_every": 0.5, "hooks": {"fixes": {"push": "all print 1000 x screen no"}}}
     made = render(ARGON, LJ, what)
     text = made.files[deck.DECK].replace("all print 1000 x screen no", "all addforce 1e-5 0.0 0.0")
     assert text != made.files[deck.DECK]

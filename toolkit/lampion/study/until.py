@@ -113,6 +113,6 @@ def words(path: Path, until: Until) -> Iterator[str]:
         end = "reached" if last["reached"] else "not reached" if last["next"] == last["replicas"] else "going on"
         yield (
             f"{values + ': ' if values else ''}{last['replicas']} replicas after {len(looks)} looks, relative error "
-            f"of D {error}, {until.diffusion:.1%} wanted: {end} (stopping by the data makes the stated error a little "
-            "too small)"
+            f"of D {error}, {until.diffusion:.1%} wanted: {end} (stopping by the data makes the stated error "
+            "a little too small)"
         )
