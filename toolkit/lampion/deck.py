@@ -270,11 +270,24 @@ def fingerprint(deck: Deck) -> str:
     """Return the sha256 of what the deck does: its commands without comments, and the bytes of its inputs."""
     digest = hashlib.sha256()
     for name, text in sorted(deck.files.items()):
-        body = "\n".join(text.splitlines()[1:]) if name == DATA else _commands(text)
-        digest.update(f"{name}\0{hashlib.sha256(body.encode()).hexdigest()}\0".encode())
+        body = _data_digest(text) if name == DATA else hashlib.sha256(_commands(text).encode()).hexdigest()
+        digest.update(f"{name}\0{body}\0".encode())
     for name, path in sorted(deck.inputs.items()):
-        digest.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\0".encode())
+        now = path.stat()
+        digest.update(f"{name}\0{_file_digest(path, now.st_mtime_ns, now.st_size, now.st_ino)}\0".encode())
     return digest.hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _data_digest(text: str) -> str:
+    return hashlib.sha256("\n".join(text.splitlines()[1:]).encode()).hexdigest()
+
+
+@lru_cache(maxsize=256)
+def _file_digest(path: Path, mtime: int, size: int, inode: int) -> str:
+    """Return the sha256 of a file, read once for all runs: a model may have hundreds of megabytes."""
+    del mtime, size, inode  # part of what makes it another file
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def write(deck: Deck, folder: Path) -> None:
@@ -333,6 +346,7 @@ def _tidy(text: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+\n", "\n", text)).strip() + "\n"
 
 
+@lru_cache(maxsize=8)
 def _commands(text: str) -> str:
     """Return the lines that LAMMPS acts on, single-spaced. A trailing & joins the next line even to a comment."""
     kept = []
