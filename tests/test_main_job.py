@@ -684,6 +684,8 @@ def test_studies_are_compared_as_ratios_with_their_errors(finished: Path, tmp_pa
     assert (tmp_path / "out/comparison.svg").is_file()
     with pytest.raises(LampionError, match="at least two studies"):
         runner.invoke(app, ["compare", str(finished)], catch_exceptions=False)
+    with pytest.raises(LampionError, match="a study twice"):
+        runner.invoke(app, ["compare", str(finished), str(finished)], catch_exceptions=False)
 
 
 @pytest.mark.physics

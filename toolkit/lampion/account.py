@@ -179,7 +179,7 @@ def _words(species: str, result: DiffusionResult, tensor: DiffusionTensor | None
         yield f"D({species}) = {result.D}, 95 % interval {low:.3g} to {high:.3g} cm²/s"
         yield (
             f"  MSD fitted from {result.window[0]:g} to {result.window[1]:g} ps (log-log slope "
-            f"{result.log_slope:.2f}), error from {result.D.method}; about {result.n_hops:,.0f} hops of "
+            f"{result.log_slope:.2f}), {result.D.method}; about {result.n_hops:,.0f} hops of "
             f"{result.hop_length:g} Å in all"
         )
     yield f"  {result.reference.statement}; the reference strayed by {result.drift:.2g} Å, which is taken out"

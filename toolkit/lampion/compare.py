@@ -40,6 +40,8 @@ def compare_studies(studies: Sequence[Path], output: Path | None) -> Iterator[st
     """
     if len(studies) < 2:
         raise LampionError("compare needs at least two studies")
+    if len({path.resolve() for path in studies}) < len(studies):
+        raise LampionError("compare was given a study twice; it would agree with itself")
     sides = _sides(studies)
     first, *others = sides
     rows: list[dict[str, Any]] = []
