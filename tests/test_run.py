@@ -419,6 +419,35 @@ def test_a_killed_run_is_tried_again_and_one_that_would_fail_again_is_not(tmp_pa
     assert tried("c", "echo 'ERROR: Lost atoms: original 4 current 3'; exit 1") == 1
 
 
+def test_a_folder_that_is_not_what_its_key_says_is_one_runs_failure(tmp_path: Path) -> None:
+    """Its deck was changed by hand after it had run: nothing of it is believed, and the others go on."""
+    found = lammps(tmp_path, f"printf '{GOOD}' > log.lammps")
+    decks_ = [a_deck("run 1"), a_deck("run 2")]
+    runs = tmp_path / "runs"
+    keys = [run.key(one, "git") for one in decks_]
+    places = [run.prepare(runs, key, one, {}) for key, one in zip(keys, decks_, strict=True)]
+    run.launch(places[0], lammps(tmp_path / "bad", "exit 3"), Engine())
+    (places[0] / deck.DECK).write_text("run 99\n")
+    ends: dict[Path, run.Failure | None] = {}
+    assert dispatch.run_all(
+        dict.fromkeys(places, found),
+        Engine(),
+        prepare=lambda folder: run.prepare(runs, folder.name, decks_[places.index(folder)], {}) and None,
+        on_end=ends.__setitem__,
+    )
+    failure = ends[places[0]]
+    assert failure is not None
+    assert "its deck is not the one that its key says" in failure.message
+    assert ends[places[1]] is None
+
+
+def test_a_folder_that_a_power_cut_left_empty_is_made_again(tmp_path: Path) -> None:
+    folder = a_run(tmp_path)
+    (folder / deck.DECK).write_text("")
+    assert a_run(tmp_path) == folder
+    assert (folder / deck.DECK).read_text() == a_deck().files[deck.DECK]
+
+
 def test_a_full_disk_pauses_the_study_and_it_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

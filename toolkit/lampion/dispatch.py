@@ -16,6 +16,7 @@ from pathlib import Path
 
 from lampion import run, slots
 from lampion.engine import Engine
+from lampion.errors import RunError
 from lampion.lammps import Lammps
 from lampion.run import Busy, Failure, Progress, Stopped, launch
 
@@ -77,8 +78,8 @@ def run_all(
 
         if stop.is_set():
             raise Stopped
-        if prepare is not None:
-            prepare(folder)
+        if prepare is not None and (failure := _prepared(folder, prepare, stop)):
+            return failure
         return _tried(folder, folders[folder], engine, stop, tell, known[folder])
 
     workers = at_a_time(engine)
@@ -117,6 +118,23 @@ def run_all(
                 stop.set()
                 pool.shutdown(cancel_futures=True)
     return not stop.is_set()
+
+
+def _prepared(folder: Path, prepare: Callable[[Path], None], stop: threading.Event) -> Failure | None:
+    """Write a run's folder; one that can't be is that run's failure, and a full disk is waited for."""
+    while True:
+        try:
+            prepare(folder)
+        except RunError as error:
+            cause = error.__cause__
+            failure = Failure(cause="folder", message=str(error))
+            if not (isinstance(cause, OSError) and cause.errno in _PAUSING):
+                return failure
+            _wait_for_room(next(place for place in folder.parents if place.is_dir()), failure, stop)
+            if stop.wait(POLL):
+                raise Stopped from error
+        else:
+            return None
 
 
 def _tried(
