@@ -252,11 +252,10 @@ def test_a_cube_file_is_read_back_by_ase():
 
 
 def test_a_cube_file_is_opened_by_ovito_and_one_without_atoms_is_not_written(tmp_path):
-    import ovito.io
-
+    ovito = pytest.importorskip("ovito.io")
     rho = density(np.random.default_rng(10).uniform(size=(50, 4, 3)) @ SKEWED, SKEWED, spacing=1.0)
     (tmp_path / "rho.cube").write_text(cube_text(rho, positions=[[1.0, 2.0, 3.0]], species=["Li"]))
-    data = ovito.io.import_file(str(tmp_path / "rho.cube")).compute()
+    data = ovito.import_file(str(tmp_path / "rho.cube")).compute()
     (grid,) = data.grids.values()
     assert grid.shape == rho.values.shape
     assert pytest.approx(SKEWED, abs=1e-4) == np.asarray(data.cell[:, :3]).T

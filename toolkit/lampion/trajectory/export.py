@@ -210,9 +210,9 @@ def to_pymatgen(trajectory: Trajectory) -> list[Any]:
     Raises:
         TrajectoryError: pymatgen isn't there, or a species is no chemical symbol.
     """
-    core = _optional("pymatgen.core", "pymatgen")
     _require_elements(trajectory)
     _require_configurations(trajectory)
+    core = _optional("pymatgen.core", "pymatgen")
     species = trajectory.species.tolist()
     return [
         core.Structure(
@@ -229,12 +229,19 @@ def to_mdanalysis(trajectory: Trajectory) -> Any:
         TrajectoryError: MDAnalysis isn't there; or the cell isn't a restricted one (a along x, b in the plane of x
             and y): MDAnalysis knows edges and angles only; or frames are not evenly spaced: it knows one interval.
     """
-    mda = _optional("MDAnalysis", "MDAnalysis")
     _require_configurations(trajectory)
     if np.any(np.abs(trajectory.cells[:, [0, 0, 1], [1, 2, 2]]) > 1e-9):
         raise TrajectoryError(
             "MDAnalysis knows cells by edges and angles only: export in LAMMPS's frame, not turned back"
         )
+    steps = np.diff(trajectory.times) if trajectory.n_frames > 1 else np.ones(1)
+    step = float(steps.mean())
+    if np.abs(steps - step).max() > 1e-6 * step:
+        raise TrajectoryError(
+            f"MDAnalysis knows one interval between frames, and they lie {steps.min():g} to {steps.max():g} ps "
+            "apart; take a part that is even"
+        )
+    mda = _optional("MDAnalysis", "MDAnalysis")
     universe = mda.Universe.empty(trajectory.n_atoms, trajectory=False)
     universe.add_TopologyAttr("names", trajectory.species.astype(object))
     universe.add_TopologyAttr("elements", trajectory.species.astype(object))
@@ -246,13 +253,6 @@ def to_mdanalysis(trajectory: Trajectory) -> Any:
     edges = np.linalg.norm(trajectory.cells, axis=2)
     dots = np.einsum("fij,fkj->fik", trajectory.cells, trajectory.cells)
     angles = [np.degrees(np.arccos(dots[:, i, j] / (edges[:, i] * edges[:, j]))) for i, j in ((1, 2), (0, 2), (0, 1))]
-    steps = np.diff(trajectory.times) if trajectory.n_frames > 1 else np.ones(1)
-    step = float(steps.mean())
-    if np.abs(steps - step).max() > 1e-6 * step:
-        raise TrajectoryError(
-            f"MDAnalysis knows one interval between frames, and they lie {steps.min():g} to {steps.max():g} ps "
-            "apart; take a part that is even"
-        )
     universe.load_new(
         trajectory.positions.astype(np.float32),
         order="fac",
